@@ -1,0 +1,1 @@
+//! SHELL. One file per command: prints, asks, draws progress; decides nothing.

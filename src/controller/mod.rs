@@ -1,0 +1,1 @@
+//! SHELL. The loop: queue, backoff, reconcile, execute, store, clock.

@@ -1,0 +1,65 @@
+//! PURE. What the operator wants: snapshot in, desired state and diagnostics out. No I/O, no clock, no logging, no panics.
+
+pub mod diagnostic;
+pub mod hash;
+pub mod ident;
+pub mod node;
+pub mod secret;
+pub mod snapshot;
+pub mod spec;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diagnostic::Diagnostic;
+use hash::SpecHash;
+use ident::{ProjectName, ServiceId};
+use spec::{NetworkSpec, ServiceSpec, VolumeSpec};
+
+/// What is wanted of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Run this revision.
+    Run(Box<Revision>),
+    /// The file that defines it does not load: leave everything of it as it is. Never empty.
+    Frozen(Vec<Diagnostic>),
+}
+
+/// A spec with its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    pub hash: SpecHash,
+    pub spec: ServiceSpec,
+}
+
+/// Everything wanted on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DesiredState {
+    pub services: BTreeMap<ServiceId, Wanted>,
+    /// By the engine's name of the network.
+    pub networks: BTreeMap<String, NetworkSpec>,
+    /// By the engine's name of the volume.
+    pub volumes: BTreeMap<String, VolumeSpec>,
+    pub projects: BTreeSet<ProjectName>,
+    /// Files that did not load. While there is one, nothing is removed, because what left may be in there; a service
+    /// whose last known source is one of these is frozen even when no table of it could be read.
+    pub broken: BTreeMap<String, Vec<Diagnostic>>,
+    pub guard: Guard,
+}
+
+/// `[policy.guard]` and `[policy.prune]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// Most services one change may remove without consent; `None`: max(1, half of those that run).
+    pub max_removals: Option<u32>,
+    /// `empty_state = "allow"`: an empty desired state may remove everything (still within `max_removals`).
+    pub allow_empty: bool,
+    /// `[policy.prune] containers = false`: what left the files is kept and reported.
+    pub prune_containers: bool,
+    pub prune_networks: bool,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { max_removals: None, allow_empty: false, prune_containers: true, prune_networks: true }
+    }
+}

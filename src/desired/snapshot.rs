@@ -1,0 +1,85 @@
+//! A snapshot: every file of the desired state, read whole, at one instant. The only input of [`super::load`] beside the host's facts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A path below the root of the desired state: `/`-separated, no `.` or `..` parts, never absolute.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RelPath(String);
+
+impl RelPath {
+    /// Takes a clean relative path; anything that could leave the root is refused.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let clean = !text.is_empty()
+            && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+            && !text.contains('\0');
+        clean.then(|| Self(text.to_owned()))
+    }
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The folder, `""` for the root.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a read of one file gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    Read(Vec<u8>),
+    /// The file is there and cannot be used (permission, a link that leads outside, not a regular file, larger than the
+    /// limit): a sentence for the user. Its services freeze, exactly as with a syntax error.
+    Unreadable(String),
+}
+
+/// Which state of the source this is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRevision {
+    /// Hex digest over all paths and contents: equal text, equal revision.
+    pub digest: String,
+    /// A Git commit, when the source is a repository.
+    pub commit: Option<String>,
+}
+
+/// Every file of the desired state. An error while reading the directory itself never becomes a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    pub revision: SourceRevision,
+    /// The directory on the host, absolute: relative bind sources are resolved below it.
+    pub root: String,
+    /// `*.toml` files, `.env` files, and the payload files that `env_file` names. Names starting with `.` or `_` (but
+    /// for `.env`) are left out by the source.
+    pub files: BTreeMap<RelPath, FileContent>,
+}
+
+/// What the loader must know of the host. No clock, no environment look-ups: the shell collects it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// `[hosts.<name>]` in fleet.toml; the host name unless `--host` says otherwise.
+    pub name: String,
+    /// The controller's environment, for names that `policy.env_allow` lists.
+    pub environment: BTreeMap<String, String>,
+    /// The engine's API version, `(1, 41)`; `None` when no engine was asked (plain `validate`).
+    pub api: Option<(u32, u32)>,
+    /// The engine's version for messages: `20.10.24`.
+    pub engine_version: Option<String>,
+    /// Home of the user the controller runs as, for `~` in bind sources.
+    pub home: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! SHELL: registry credentials and image retention.

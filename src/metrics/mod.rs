@@ -1,0 +1,1 @@
+//! SHELL: the Prometheus registry with its typed methods, and the HTTP server.

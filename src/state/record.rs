@@ -1,0 +1,216 @@
+//! What we remember of a service: intent, what was good, what failed, what is unsettled, holds. The store keeps it; `decide`
+//! gets it and gives it back changed. What exists and what it runs is the engine's to say, never the record's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::observed::{ContainerId, EngineSession, ImageId};
+use super::time::{EngineStamp, Mono, Timestamp};
+use crate::desired::hash::SpecHash;
+use crate::desired::spec::ServiceSpec;
+
+/// A revision: a spec and the image it resolved to. A tag that moved is another revision. 64 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RevisionId(String);
+
+impl RevisionId {
+    #[must_use]
+    pub fn of(spec: &SpecHash, image: &ImageId) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(spec.as_str());
+        digest.update(b"\n");
+        digest.update(&image.0);
+        Self(hex::encode(digest.finalize()))
+    }
+    /// Reads a label or a stored value: 64 lower-case hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        SpecHash::parse(text).map(|hash| Self(hash.as_str().to_owned()))
+    }
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// What people see and type, and what names and tags carry.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for RevisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.short())
+    }
+}
+
+/// The durable memory of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Kept revisions, oldest first.
+    pub revisions: Vec<KeptRevision>,
+    /// The last one that passed its gate.
+    pub good: Option<RevisionId>,
+    /// The one being rolled out, from before its first act until commit or rejection.
+    pub intent: Option<RevisionId>,
+    /// Digest of the whole desired spec the last decision was about; a change ends rejections and rollback holds.
+    pub wish: Option<String>,
+    pub hold: Option<Hold>,
+    /// Calls whose answer never came and that may still be executed.
+    pub unsettled: Vec<Unsettled>,
+    /// Containers we created: proof of ownership beside the label when someone renamed one.
+    pub containers: BTreeSet<ContainerId>,
+    /// The revision whose late failures still count, until its watch ends.
+    pub watch: Option<Watch>,
+    /// Containers of dependencies with `restart = true` that this service's containers were started under.
+    pub started_under: BTreeMap<String, BTreeMap<ContainerId, Option<EngineStamp>>>,
+    /// File (relative) that defined the service when it was last desired: tells a broken file's services.
+    pub source: String,
+    /// Revisions ever made, for a number people can talk about.
+    pub sequence: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRevision {
+    pub id: RevisionId,
+    /// 1, 2, 3, ... per service.
+    pub number: u64,
+    pub hash: SpecHash,
+    pub spec: ServiceSpec,
+    pub image: ImageId,
+    pub digest: Option<String>,
+    /// evenkeel pulled its reference, so it may remove it again when the revision is dropped.
+    pub pulled: bool,
+    pub verdict: RevisionVerdict,
+    /// Why it came: `shop/web.toml:3 changed image`.
+    pub cause: String,
+    pub since: Timestamp,
+    pub good_since: Option<Timestamp>,
+    /// Last lines of the failed container's log, capped; shown by `why`.
+    pub evidence: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevisionVerdict {
+    /// Not proved yet.
+    Candidate,
+    Good,
+    /// Failed; not tried again until the desired state of the service changes or `retry`.
+    Rejected {
+        reason: String,
+        at: Timestamp,
+    },
+}
+
+/// The operator's word that stands above the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Stay on this revision; `None`: stay on whatever is good.
+    pub revision: Option<RevisionId>,
+    /// A rollback by hand ends when the desired state of the service is no longer this; a plain hold does not.
+    pub until_wish_changes: Option<String>,
+    /// Wall-clock end of `hold --for`.
+    pub expires: Option<Timestamp>,
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+/// A call that may have happened, may not have, or may yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsettled {
+    pub container: ContainerId,
+    pub op: UnsettledOp,
+    pub session: EngineSession,
+    /// `StartedAt` before the call: a later one proves that it happened.
+    pub started_at: Option<EngineStamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnsettledOp {
+    Start,
+    /// Giving a container its restart policy: executed late, it would re-arm a container that must stay down.
+    Promote,
+}
+
+/// After the commit: failures still count against the revision for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    pub revision: RevisionId,
+    /// The revision to go back to.
+    pub previous: Option<RevisionId>,
+}
+
+/// What a daemon knows only while it lives. Losing it is safe: windows and backoff start anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memo {
+    pub gates: BTreeMap<ContainerId, GateWindow>,
+    /// Starts tried per container.
+    pub starts: BTreeMap<ContainerId, Attempts>,
+    pub pull: Option<Attempts>,
+    /// The last pull that succeeded for the wanted reference.
+    pub pulled: Option<(String, Mono)>,
+    /// Any other step that failed; cleared by the next that succeeds.
+    pub trouble: Option<Attempts>,
+    pub watch_since: Option<Mono>,
+    /// Restarts seen during the watch: container, its count when first seen, and restarts before that container's last start.
+    pub watch_restarts: BTreeMap<ContainerId, u32>,
+    pub waiting_since: Option<Mono>,
+    /// The last slot that passed its gate in this rollout, for `delay`.
+    pub slot_passed_at: Option<Mono>,
+    /// When this rollout's first act was, for durations.
+    pub rollout_since: Option<Mono>,
+    /// When the last serving container of a slot was stopped, for the downtime metric.
+    pub down_since: Option<Mono>,
+}
+
+/// One uninterrupted look at one start of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateWindow {
+    pub since: Mono,
+    pub session: EngineSession,
+    pub started_at: Option<EngineStamp>,
+    pub restart_count: u32,
+    pub passed: bool,
+}
+
+/// Tries of one thing that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempts {
+    pub count: u32,
+    pub last: Mono,
+    pub kind: super::plan::Failure,
+    pub text: String,
+}
+
+/// One line of a service's history. The store numbers and keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    pub at: Timestamp,
+    pub revision: Option<RevisionId>,
+    pub number: Option<u64>,
+    pub event: HistoryEvent,
+    pub image: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HistoryEvent {
+    Started,
+    Committed,
+    Rejected,
+    RolledBack,
+    Held,
+    Released,
+    Retried,
+    Updated,
+    Repaired,
+    Removed,
+}
