@@ -1,1 +1,5 @@
 //! SHELL. The loop: queue, backoff, reconcile, execute, store, clock.
+
+pub mod backoff;
+pub mod clock;
+pub mod queue;
