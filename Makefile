@@ -1,0 +1,31 @@
+# `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
+# Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
+.PHONY: run test lint fmt-check clippy deny clean-example
+.NOTPARALLEL:
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+run:
+	@scripts/run.sh $(ARGS)
+
+# On a machine where no engine may run, the tests of a real engine say that they were skipped, and the rest runs.
+test:
+	@scripts/setup.sh --tools --tests
+	@scripts/setup.sh --engine || test $$? = 3
+	cargo test --locked
+
+lint: fmt-check clippy deny
+
+fmt-check:
+	cargo fmt --check
+
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+
+# Advisories need a database from the network on every run, so they are left to a scheduled job (`cargo deny check advisories`).
+deny:
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.19.0
+	cargo deny --locked --offline check licenses bans sources
+
+clean-example:
+	@scripts/clean-example.sh
