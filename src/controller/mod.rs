@@ -2,4 +2,8 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod execute;
+pub mod observe;
+pub mod progress;
 pub mod queue;
+pub mod trigger;

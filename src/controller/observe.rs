@@ -1,0 +1,232 @@
+//! Everything one pass for one service looks at, read once and then handed on as values.
+//!
+//! The list only selects; what is believed of a container is a fresh inspect of it (the list is stale, RELIABILITY.md fact 5).
+//! An error is an error: it is never read as "nothing there" (invariant I3).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::{try_join_all, try_join5};
+use futures_util::try_join;
+
+use crate::desired::ident::{ServiceId, ServiceName};
+use crate::engine::{ContainerFilter, Observe, Result};
+use crate::state::observed::{
+    ContainerId, ContainerSummary, DependencyState, EngineSession, ImageFacts, ImageId, NameHolder,
+    ObservedContainer, ObservedNetwork, ObservedService, ObservedVolume, Parent, label,
+};
+use crate::state::plan::{Failure, Lookups};
+
+/// What a pass knows beside what it asks the engine.
+pub struct Surroundings<'a> {
+    /// The session every answer of this pass belongs to.
+    pub session: EngineSession,
+    /// Containers the record calls ours: looked at even when the list no longer shows them under our labels' names.
+    pub recorded: &'a BTreeSet<ContainerId>,
+    /// How far the services this one depends on are, as their own last passes saw it.
+    pub dependencies: BTreeMap<ServiceName, DependencyState>,
+    /// The serving containers of the service whose network namespace is shared.
+    pub parents: Vec<ContainerId>,
+    /// Free bytes where the engine keeps its files.
+    pub disk_free: Option<u64>,
+}
+
+/// Observes one service. Independent look-ups run at the same time: a pass costs the slowest, not the sum.
+///
+/// # Errors
+/// The first look-up that failed. A pass without a whole view decides nothing.
+pub async fn observe(
+    engine: &dyn Observe,
+    owner: &str,
+    id: &ServiceId,
+    lookups: &Lookups,
+    known: Surroundings<'_>,
+) -> Result<ObservedService> {
+    let (containers, images, networks, volumes, parent) = try_join5(
+        containers(engine, owner, id, lookups, known.recorded),
+        images(engine, lookups),
+        networks(engine, &lookups.networks),
+        volumes(engine, &lookups.volumes),
+        parent(engine, &known.parents),
+    )
+    .await?;
+    let (image, kept_images, keep_tags) = images;
+    let (containers, name_holders) = containers;
+    Ok(ObservedService {
+        session: known.session,
+        containers,
+        name_holders,
+        image,
+        kept_images,
+        keep_tags,
+        networks,
+        volumes,
+        parent,
+        dependencies: known.dependencies,
+        disk_free: known.disk_free,
+    })
+}
+
+/// Lists everything that claims to be of this service.
+pub fn service_filter(owner: &str, id: &ServiceId) -> ContainerFilter {
+    let labels =
+        [(label::OWNER, owner), (label::PROJECT, id.project.as_str()), (label::SERVICE, id.service.as_str())];
+    ContainerFilter {
+        labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+    }
+}
+
+async fn containers(
+    engine: &dyn Observe,
+    owner: &str,
+    id: &ServiceId,
+    lookups: &Lookups,
+    recorded: &BTreeSet<ContainerId>,
+) -> Result<(Vec<ObservedContainer>, BTreeMap<String, NameHolder>)> {
+    let filter = service_filter(owner, id);
+    let listed = engine.list_containers(&filter).await?;
+    let mut candidates: BTreeSet<ContainerId> = listed.into_iter().map(|row| row.id).collect();
+    // "Absent" needs both: a recorded container that the list does not show is asked for by its id.
+    candidates.extend(recorded.iter().cloned());
+    let looks = candidates.iter().map(|candidate| own(engine, candidate));
+    let mut ours: Vec<ObservedContainer> = try_join_all(looks).await?.into_iter().flatten().collect();
+    ours.retain(|container| {
+        let mine = is_ours(container, owner, id, recorded, &lookups.names);
+        if !mine {
+            tracing::warn!(
+                service = %id, container = container.name, id = container.id.short(),
+                "this container carries our labels but neither its name nor its id is ours: left alone"
+            );
+        }
+        mine
+    });
+    let held: BTreeSet<&str> = ours.iter().map(|container| container.name.as_str()).collect();
+    let free: BTreeSet<&String> = lookups.names.iter().filter(|name| !held.contains(name.as_str())).collect();
+    // The one look at the whole host, and only when a name is wanted that none of ours holds.
+    let holders = if free.is_empty() {
+        BTreeMap::new()
+    } else {
+        let everything = engine.list_containers(&ContainerFilter::default()).await?;
+        name_holders(&everything, &free, &ours)
+    };
+    Ok((ours, holders))
+}
+
+/// A container without our labels is none of ours, even when a record names its id.
+async fn own(engine: &dyn Observe, id: &ContainerId) -> Result<Option<ObservedContainer>> {
+    match engine.inspect(id).await {
+        Err(error) if error.kind == Failure::Conflict => Ok(None),
+        answer => answer,
+    }
+}
+
+/// Labels alone are not enough, anybody can copy them (RELIABILITY.md V8): the name must be one that the labels imply or
+/// that is wanted, or the id one that we recorded when we made it.
+#[must_use]
+pub fn is_ours(
+    container: &ObservedContainer,
+    owner: &str,
+    id: &ServiceId,
+    recorded: &BTreeSet<ContainerId>,
+    wanted: &BTreeSet<String>,
+) -> bool {
+    let labels = &container.labels;
+    if labels.owner != owner || labels.service != *id {
+        return false;
+    }
+    recorded.contains(&container.id)
+        || implied(&container.name, &id.container_name(labels.slot))
+        || wanted.iter().any(|name| implied(&container.name, name))
+}
+
+/// `<plain>` or `<plain>.<8 hex digits>...`.
+fn implied(name: &str, plain: &str) -> bool {
+    let Some(rest) = name.strip_prefix(plain) else { return false };
+    let Some(suffix) = rest.strip_prefix('.') else { return rest.is_empty() };
+    suffix.get(..8).is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn name_holders(
+    everything: &[ContainerSummary],
+    wanted: &BTreeSet<&String>,
+    ours: &[ObservedContainer],
+) -> BTreeMap<String, NameHolder> {
+    let mut holders = BTreeMap::new();
+    for row in everything.iter().filter(|row| ours.iter().all(|own| own.id != row.id)) {
+        for name in row.names.iter().filter(|name| wanted.contains(name)) {
+            let holder = NameHolder {
+                id: row.id.clone(),
+                owner: row.labels.get(label::OWNER).cloned(),
+                compose_project: row.labels.get(label::COMPOSE_PROJECT).cloned(),
+            };
+            holders.insert(name.clone(), holder);
+        }
+    }
+    holders
+}
+
+type Images = (Option<ImageFacts>, BTreeMap<ImageId, ImageFacts>, BTreeMap<String, ImageId>);
+
+async fn images(engine: &dyn Observe, lookups: &Lookups) -> Result<Images> {
+    let wanted = async {
+        match &lookups.image {
+            Some(reference) => engine.inspect_image(reference).await,
+            None => Ok(None),
+        }
+    };
+    let kept = try_join_all(lookups.kept_images.iter().map(|id| engine.inspect_image(&id.0)));
+    let tags = async {
+        if lookups.keep_repository.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        engine.repository_tags(&lookups.keep_repository).await
+    };
+    let (wanted, kept, tags) = try_join!(wanted, kept, tags)?;
+    let kept = kept.into_iter().flatten().map(|image| (image.id.clone(), image)).collect();
+    Ok((wanted, kept, tags))
+}
+
+async fn networks(
+    engine: &dyn Observe,
+    names: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Vec<ObservedNetwork>>> {
+    let looks =
+        names.iter().map(|name| async move { Ok((name.clone(), engine.networks_named(name).await?)) });
+    Ok(try_join_all(looks).await?.into_iter().collect())
+}
+
+async fn volumes(
+    engine: &dyn Observe,
+    names: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Option<ObservedVolume>>> {
+    let looks = names.iter().map(|name| async move { Ok((name.clone(), engine.volume(name).await?)) });
+    Ok(try_join_all(looks).await?.into_iter().collect())
+}
+
+/// The parent's own last pass told which containers serve; whether one still does is asked afresh, because a container
+/// joined to a dead namespace is worse than one that waits.
+async fn parent(engine: &dyn Observe, serving: &[ContainerId]) -> Result<Option<Parent>> {
+    let found: Vec<ObservedContainer> =
+        try_join_all(serving.iter().map(|id| own(engine, id))).await?.into_iter().flatten().collect();
+    let best = found.into_iter().max_by_key(|container| (container.status.is_up(), container.started_at));
+    Ok(best.map(|container| Parent {
+        running: container.status.is_up(),
+        started_at: container.started_at,
+        id: container.id,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::implied;
+
+    #[test]
+    fn a_name_is_implied_plain_or_with_eight_digits_of_its_revision() {
+        let plain = "shop-web-1";
+        for name in ["shop-web-1", "shop-web-1.0a1b2c3d", "shop-web-1.0a1b2c3d.2"] {
+            assert!(implied(name, plain), "{name}");
+        }
+        for name in ["shop-web-10", "shop-web-1.", "shop-web-1.old", "shop-web-1-0a1b2c3d", "x-shop-web-1"] {
+            assert!(!implied(name, plain), "{name}");
+        }
+    }
+}
