@@ -1,5 +1,8 @@
 //! The integration tests, one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli;
+mod config;
 mod layering;
+mod metrics;
 mod queue;

@@ -1,0 +1,303 @@
+//! What the server asks of the controller, and the reports it gives away as JSON.
+//!
+//! The controller implements [`Api`]; the server and the command line only know this trait and these types. None of them holds
+//! a spec: environment values could not leave this way even by mistake (invariant I14).
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::ident::ServiceId;
+use crate::state::condition::ServiceStatus;
+use crate::state::record::{HistoryEntry, HistoryEvent, Hold, KeptRevision, Record, RevisionVerdict};
+use crate::state::time::Timestamp;
+
+/// The running controller as others see it. Reads answer from memory or the store and never wait for the engine.
+#[async_trait]
+pub trait Api: Send + Sync + 'static {
+    /// The process works: its loop turns. `Err` says what is stuck.
+    fn healthy(&self) -> Result<(), String>;
+    /// The first look at the host is done, the desired state was read, the engine answers and the store takes writes.
+    fn ready(&self) -> Result<(), String>;
+    fn status(&self) -> StatusReport;
+    async fn why(&self, service: &ServiceId) -> Result<WhyReport, ApiError>;
+    /// Newest first, at most `limit`; every service when none is named.
+    async fn history(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<HistoryRow>, ApiError>;
+    /// Takes the operator's word into the record (durably) and wakes the service. When this returns, the status of the
+    /// service no longer shows what it showed before the word: whoever waits may start to look.
+    async fn command(&self, service: &ServiceId, command: Command) -> Result<Accepted, ApiError>;
+    /// Consents to the removals the guard holds back; the token names exactly that set.
+    async fn approve(&self, token: &str) -> Result<Accepted, ApiError>;
+    /// Reads the desired state again and looks at everything, now.
+    async fn sync(&self) -> Result<Accepted, ApiError>;
+}
+
+/// An operator's word about one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "command")]
+pub enum Command {
+    /// Back to a kept revision and stay there until the desired state of the service changes or `release`.
+    Rollback {
+        /// Number (`3`, `r3`) or the start of an id; `None`: the last good one before what serves now.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// Forget that the wanted revision was rejected, and try it again.
+    Retry,
+    /// Stay as it is.
+    Hold {
+        #[serde(default)]
+        message: Option<String>,
+        /// Milliseconds; `None`: until released.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// End a hold or a rollback by hand.
+    Release,
+}
+
+/// A write that was taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// A sentence for people: what happens now.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiErrorKind {
+    /// No such service or revision, or nothing waits under this token.
+    NotFound,
+    /// It cannot be done in the state things are in.
+    Conflict,
+    /// The request makes no sense.
+    Invalid,
+    /// Not allowed on this listener.
+    Forbidden,
+    /// The store or the engine is away.
+    Unavailable,
+    Internal,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    pub kind: ApiErrorKind,
+    /// What failed, on what, and what to do next.
+    pub message: String,
+}
+
+impl ApiError {
+    #[must_use]
+    pub fn new(kind: ApiErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// `/v1/status`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReport {
+    pub host: HostStatus,
+    pub services: Vec<ServiceStatus>,
+}
+
+/// What is true of the whole host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostStatus {
+    pub version: String,
+    pub instance: String,
+    pub host: String,
+    /// `None`: no daemon runs, this was looked up by the command itself.
+    pub started: Option<Timestamp>,
+    pub engine: EngineStatus,
+    pub desired: DesiredStatus,
+    pub guard: Option<GuardStatus>,
+    pub store_writable: bool,
+    /// Keys that are due.
+    pub queue_depth: usize,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineStatus {
+    pub up: bool,
+    pub version: String,
+    pub api: String,
+    /// Nothing it reports is real.
+    pub simulated: bool,
+    /// Why it is not up.
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DesiredStatus {
+    pub path: String,
+    /// Digest of everything read.
+    pub revision: String,
+    pub loaded: Option<Timestamp>,
+    pub services: usize,
+    /// Files that do not load; their services are frozen.
+    pub broken_files: Vec<String>,
+    /// Headlines (`file:line:col: error[slug]: message`), errors first.
+    pub problems: Vec<String>,
+    /// The directory itself could not be read.
+    pub trouble: Option<String>,
+}
+
+/// Removals that wait for consent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuardStatus {
+    /// What `evenkeel approve` takes.
+    pub token: String,
+    pub services: Vec<String>,
+    pub reason: String,
+}
+
+/// `/v1/services/{project}/{service}`: everything there is to say about one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyReport {
+    pub status: ServiceStatus,
+    /// The last thing that happened to it, with its cause.
+    pub last_change: Option<HistoryRow>,
+    pub hold: Option<HoldRow>,
+    /// Kept revisions, newest first.
+    pub revisions: Vec<RevisionRow>,
+    /// Calls whose answer never came: nobody else gets what these containers would hold.
+    pub unsettled: Vec<String>,
+    /// Why its file does not load, when it is frozen.
+    pub problems: Vec<String>,
+}
+
+impl WhyReport {
+    /// Puts together what is known; `history` is newest first.
+    #[must_use]
+    pub fn of(
+        status: ServiceStatus,
+        record: &Record,
+        history: Vec<HistoryRow>,
+        problems: Vec<String>,
+    ) -> Self {
+        let revisions = record
+            .revisions
+            .iter()
+            .rev()
+            .map(|kept| RevisionRow::of(kept, record.good.as_ref() == Some(&kept.id)))
+            .collect();
+        let unsettled = record
+            .unsettled
+            .iter()
+            .map(|open| format!("{:?} of container {}", open.op, open.container.short()).to_lowercase())
+            .collect();
+        Self {
+            status,
+            last_change: history.into_iter().next(),
+            hold: record.hold.as_ref().map(HoldRow::of),
+            revisions,
+            unsettled,
+            problems,
+        }
+    }
+}
+
+/// One kept revision, without its spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionRow {
+    pub number: u64,
+    pub id: String,
+    pub image: String,
+    pub image_id: String,
+    pub digest: Option<String>,
+    /// The one evenkeel goes back to.
+    pub good: bool,
+    pub verdict: RevisionVerdict,
+    /// Why it came: `shop/web.toml:3 changed image`.
+    pub cause: String,
+    pub source: String,
+    pub since: Timestamp,
+    pub good_since: Option<Timestamp>,
+    /// Last lines of the failed container's log. Only given to the local socket: programs print secrets.
+    pub evidence: Option<String>,
+}
+
+impl RevisionRow {
+    #[must_use]
+    pub fn of(kept: &KeptRevision, good: bool) -> Self {
+        let source = &kept.spec.source;
+        Self {
+            number: kept.number,
+            id: kept.id.short().to_owned(),
+            image: kept.spec.container.image.clone(),
+            image_id: kept.image.short().to_owned(),
+            digest: kept.digest.clone(),
+            good,
+            verdict: kept.verdict.clone(),
+            cause: kept.cause.clone(),
+            source: format!("{}:{}", source.file, source.line),
+            since: kept.since,
+            good_since: kept.good_since,
+            evidence: kept.evidence.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// Short id of the revision it stays on; `None`: whatever is good.
+    pub revision: Option<String>,
+    /// A rollback by hand: ends when the desired state of the service changes.
+    pub until_change: bool,
+    pub expires: Option<Timestamp>,
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+impl HoldRow {
+    #[must_use]
+    pub fn of(hold: &Hold) -> Self {
+        Self {
+            revision: hold.revision.as_ref().map(|id| id.short().to_owned()),
+            until_change: hold.until_wish_changes.is_some(),
+            expires: hold.expires,
+            reason: hold.reason.clone(),
+            since: hold.since,
+        }
+    }
+}
+
+/// One line of history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRow {
+    pub service: String,
+    pub at: Timestamp,
+    pub event: HistoryEvent,
+    pub revision: Option<String>,
+    pub number: Option<u64>,
+    pub image: String,
+    pub reason: String,
+}
+
+impl HistoryRow {
+    #[must_use]
+    pub fn of(service: &ServiceId, entry: &HistoryEntry) -> Self {
+        Self {
+            service: service.to_string(),
+            at: entry.at,
+            event: entry.event,
+            revision: entry.revision.as_ref().map(|id| id.short().to_owned()),
+            number: entry.number,
+            image: entry.image.clone(),
+            reason: entry.reason.clone(),
+        }
+    }
+}

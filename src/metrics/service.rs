@@ -1,0 +1,176 @@
+//! The series of one service. They appear with it and go with it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
+
+use super::MetricsError;
+use super::register::Registrar;
+use crate::desired::ident::ServiceId;
+use crate::state::condition::ConditionKind;
+
+/// What is true of a service now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceGauges<'a> {
+    pub condition: ConditionKind,
+    pub desired: u32,
+    pub running: u32,
+    pub ready: u32,
+    /// Short id and image reference of the revision that serves; `None`: none does.
+    pub revision: Option<(&'a str, &'a str)>,
+    /// What runs is not what is wanted.
+    pub drift: bool,
+    /// The wanted revision was rejected and is not tried again by itself.
+    pub rejected: bool,
+    pub held: bool,
+}
+
+pub(super) struct ServiceSeries {
+    condition: IntGaugeVec,
+    desired: IntGaugeVec,
+    running: IntGaugeVec,
+    ready: IntGaugeVec,
+    revision: IntGaugeVec,
+    drift: IntGaugeVec,
+    rejected: IntGaugeVec,
+    held: IntGaugeVec,
+    rollbacks: IntCounterVec,
+    restarts: IntCounterVec,
+    downtime: CounterVec,
+    /// Services that have series, with the revision and image their info series names: that one must be removed by its
+    /// very labels when the revision changes.
+    known: Mutex<BTreeMap<ServiceId, Option<(String, String)>>>,
+}
+
+impl ServiceSeries {
+    pub(super) fn register(r: &Registrar) -> Result<Self, MetricsError> {
+        let service = ["project", "service"];
+        Ok(Self {
+            condition: r.gauges(
+                "evenkeel_service_condition",
+                "1 for the condition the service is in, 0 for every other.",
+                &["project", "service", "condition"],
+            )?,
+            desired: r.gauges(
+                "evenkeel_service_replicas_desired",
+                "Containers the service should have.",
+                &service,
+            )?,
+            running: r.gauges(
+                "evenkeel_service_replicas_running",
+                "Serving containers that run.",
+                &service,
+            )?,
+            ready: r.gauges(
+                "evenkeel_service_replicas_ready",
+                "Serving containers that run and, where there is a health check, are healthy.",
+                &service,
+            )?,
+            revision: r.gauges(
+                "evenkeel_service_revision_info",
+                "Always 1; the labels name the revision that serves and its image.",
+                &["project", "service", "revision", "image"],
+            )?,
+            drift: r.gauges(
+                "evenkeel_service_drift",
+                "1 while what runs is not what is wanted.",
+                &service,
+            )?,
+            rejected: r.gauges(
+                "evenkeel_service_rejected",
+                "1 while the wanted revision is a rejected one, which is not tried again by itself.",
+                &service,
+            )?,
+            held: r.gauges("evenkeel_service_held", "1 while an operator holds the service.", &service)?,
+            rollbacks: r.counters(
+                "evenkeel_rollbacks_total",
+                "Revisions that failed and were put back.",
+                &service,
+            )?,
+            restarts: r.counters(
+                "evenkeel_service_restarts_total",
+                "Restarts of serving containers, by the engine or by evenkeel.",
+                &service,
+            )?,
+            downtime: r.amounts(
+                "evenkeel_downtime_seconds_total",
+                "Seconds in which a slot that should serve did not.",
+                &service,
+            )?,
+            known: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    pub(super) fn set(&self, id: &ServiceId, now: &ServiceGauges<'_>) {
+        let ServiceGauges { condition, desired, running, ready, revision, drift, rejected, held } = *now;
+        let (project, service) = (id.project.as_str(), id.service.as_str());
+        let labels = [project, service];
+        for kind in ConditionKind::ALL {
+            let value = i64::from(kind == condition);
+            self.condition.with_label_values(&[project, service, kind.as_str()]).set(value);
+        }
+        self.desired.with_label_values(&labels).set(i64::from(desired));
+        self.running.with_label_values(&labels).set(i64::from(running));
+        self.ready.with_label_values(&labels).set(i64::from(ready));
+        self.drift.with_label_values(&labels).set(i64::from(drift));
+        self.rejected.with_label_values(&labels).set(i64::from(rejected));
+        self.held.with_label_values(&labels).set(i64::from(held));
+        // Exist from the first sight on, at zero: `rate()` needs a first value.
+        self.rollbacks.with_label_values(&labels);
+        self.restarts.with_label_values(&labels);
+        self.downtime.with_label_values(&labels);
+        self.set_revision(id, revision);
+    }
+
+    fn set_revision(&self, id: &ServiceId, revision: Option<(&str, &str)>) {
+        let Ok(mut known) = self.known.lock() else { return };
+        let before = known.entry(id.clone()).or_default();
+        let same = before.as_ref().map(|(revision, image)| (revision.as_str(), image.as_str())) == revision;
+        if same {
+            return;
+        }
+        let (project, service) = (id.project.as_str(), id.service.as_str());
+        if let Some((revision, image)) = before.take() {
+            let _gone = self.revision.remove_label_values(&[project, service, &revision, &image]);
+        }
+        if let Some((revision, image)) = revision {
+            self.revision.with_label_values(&[project, service, revision, image]).set(1);
+            *before = Some((revision.to_owned(), image.to_owned()));
+        }
+    }
+
+    pub(super) fn forget(&self, id: &ServiceId) {
+        let (project, service) = (id.project.as_str(), id.service.as_str());
+        self.set_revision(id, None);
+        for kind in ConditionKind::ALL {
+            let _gone = self.condition.remove_label_values(&[project, service, kind.as_str()]);
+        }
+        let gauges = [&self.desired, &self.running, &self.ready, &self.drift, &self.rejected, &self.held];
+        for gauge in gauges {
+            let _gone = gauge.remove_label_values(&[project, service]);
+        }
+        for counter in [&self.rollbacks, &self.restarts] {
+            let _gone = counter.remove_label_values(&[project, service]);
+        }
+        let _gone = self.downtime.remove_label_values(&[project, service]);
+        if let Ok(mut known) = self.known.lock() {
+            known.remove(id);
+        }
+    }
+
+    pub(super) fn rolled_back(&self, id: &ServiceId) {
+        self.rollbacks.with_label_values(&[id.project.as_str(), id.service.as_str()]).inc();
+    }
+
+    pub(super) fn restarted(&self, id: &ServiceId, times: u32) {
+        let labels = [id.project.as_str(), id.service.as_str()];
+        self.restarts.with_label_values(&labels).inc_by(u64::from(times));
+    }
+
+    pub(super) fn downtime(&self, id: &ServiceId, down: Duration) {
+        let labels = [id.project.as_str(), id.service.as_str()];
+        self.downtime.with_label_values(&labels).inc_by(down.as_secs_f64());
+    }
+}
