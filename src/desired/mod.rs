@@ -1,9 +1,12 @@
 //! PURE. What the operator wants: snapshot in, desired state and diagnostics out. No I/O, no clock, no logging, no panics.
 
 pub mod diagnostic;
+pub mod dotenv;
 pub mod hash;
 pub mod ident;
+pub mod interpolate;
 pub mod node;
+pub mod parse;
 pub mod secret;
 pub mod snapshot;
 pub mod spec;
