@@ -6,4 +6,5 @@ pub mod execute;
 pub mod observe;
 pub mod progress;
 pub mod queue;
+pub mod store;
 pub mod trigger;

@@ -1,0 +1,222 @@
+//! The database itself: its schema, and how one is made, opened and checked.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::dir::{self, DATABASE, DRAFT};
+use super::error::StoreError;
+use super::row::Row;
+
+/// Raised with every change of the tables or of the rows' format; an older evenkeel then refuses the file.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+/// `evkl`: tells our database from any other file.
+const APPLICATION_ID: i64 = 0x6576_6b6c;
+/// The key of `meta` that binds the database to one instance id.
+const INSTANCE: &str = "evenkeel.instance";
+/// How long a call waits for another process (`status` reads while the daemon writes).
+const BUSY: Duration = Duration::from_secs(5);
+
+const TABLES: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE record (
+        service TEXT PRIMARY KEY, format INTEGER NOT NULL, body TEXT NOT NULL, checksum TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE history (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL,
+        format INTEGER NOT NULL, body TEXT NOT NULL, checksum TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX history_of_service ON history (service, id);
+    CREATE TABLE damaged (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, service ANY, format ANY, body ANY, checksum ANY,
+        reason TEXT NOT NULL
+    ) STRICT;
+";
+
+/// They can be prepared only where every table has every column.
+const QUERIES: [&str; 3] = [
+    "SELECT service, format, body, checksum FROM record",
+    "SELECT id, service, format, body, checksum FROM history",
+    "SELECT id, at, service, format, body, checksum, reason FROM damaged",
+];
+
+/// An empty database in memory, for a store that has no file.
+pub(super) fn in_memory(instance: &str) -> Result<Connection, StoreError> {
+    let path = Path::new(":memory:");
+    let failed = |source| StoreError::database("create", path, source);
+    let connection = Connection::open_in_memory().map_err(failed)?;
+    make_tables(&connection, instance).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Makes `state.db` under another name first: it appears whole or not at all, so that an empty or a half made one is always
+/// damage and never "new".
+pub(super) fn create(dir: &Path, instance: &str) -> Result<(), StoreError> {
+    dir::clear_draft(dir)?;
+    let (draft, path) = (dir.join(DRAFT), dir.join(DATABASE));
+    dir::make_private(&draft)?;
+    let failed = |source| StoreError::database("create", &draft, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(&draft, flags).map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "EXTRA").map_err(failed)?;
+    make_tables(&connection, instance).map_err(failed)?;
+    connection.close().map_err(|(_, source)| failed(source))?;
+    fs::rename(&draft, &path).map_err(|source| StoreError::file("put in place", &path, source))?;
+    dir::sync(dir)
+}
+
+fn make_tables(connection: &Connection, instance: &str) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN")?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    connection.execute_batch(TABLES)?;
+    connection.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![INSTANCE, instance])?;
+    connection.execute_batch("COMMIT")
+}
+
+/// Opens `state.db` for writing and checks all of it. `Corrupt` means: set it aside.
+pub(super) fn open(dir: &Path, instance: &str) -> Result<Connection, StoreError> {
+    let path = &dir.join(DATABASE);
+    dir::make_private(path)?;
+    let failed = |source| StoreError::database("open", path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    check_origin(&connection, path)?;
+    match stored_instance(&connection, path)? {
+        Some(found) if found == instance => {}
+        Some(found) => {
+            return Err(StoreError::OtherInstance {
+                dir: dir.to_owned(),
+                found,
+                wanted: instance.to_owned(),
+            });
+        }
+        None => return Err(StoreError::corrupt(path, "it names no instance")),
+    }
+    // FULL: a commit has reached the disk when it returns. That is what "durable before the act" stands on.
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 4194304;",
+        )
+        .map_err(failed)?;
+    let verdict: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if verdict != "ok" {
+        return Err(StoreError::corrupt(path, verdict));
+    }
+    for query in QUERIES {
+        connection.prepare(query).map_err(failed)?;
+    }
+    // Proves that it can be written, before anything is decided on the strength of it.
+    connection
+        .execute(
+            "INSERT INTO meta (key, value) VALUES ('evenkeel.version', ?1)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            params![env!("CARGO_PKG_VERSION")],
+        )
+        .map_err(|source| StoreError::database("write to", path, source))?;
+    Ok(connection)
+}
+
+/// Opens `state.db` beside a running daemon or without one. Changes nothing.
+pub(super) fn open_read_only(dir: &Path) -> Result<Connection, StoreError> {
+    let path = &dir.join(DATABASE);
+    let opened = open_shared(path).or_else(|error| {
+        // Without the right to write, SQLite can't make the index of the log; without a log it needs none.
+        let log = fs::metadata(dir.join(format!("{DATABASE}-wal")));
+        let quiet = log.map_or(true, |meta| meta.len() == 0);
+        if quiet && !matches!(error, StoreError::Newer { .. } | StoreError::Corrupt { .. }) {
+            open_immutable(path)
+        } else {
+            Err(error)
+        }
+    });
+    opened.inspect_err(|error| tracing::debug!(%error, "the store can't be read"))
+}
+
+fn open_shared(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::database("read", path, source);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    check_origin(&connection, path)?;
+    Ok(connection)
+}
+
+fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte))
+            }
+            _ => {
+                let _ = write!(uri, "%{byte:02X}");
+            }
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let failed = |source| StoreError::database("read", path, source);
+    let connection = Connection::open_with_flags(uri, flags).map_err(failed)?;
+    check_origin(&connection, path)?;
+    Ok(connection)
+}
+
+/// Whether the file is ours and of a version that this program knows.
+fn check_origin(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let number = |pragma: &str| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(|source| StoreError::database("read", path, source))
+    };
+    if number("application_id")? != APPLICATION_ID {
+        return Err(StoreError::corrupt(path, "it is not a database of evenkeel"));
+    }
+    match number("user_version")? {
+        SCHEMA_VERSION => Ok(()),
+        found if found > SCHEMA_VERSION => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
+        }
+        found => Err(StoreError::corrupt(path, format!("there never was a schema {found}"))),
+    }
+}
+
+/// The instance id the database was made for.
+pub(super) fn stored_instance(connection: &Connection, path: &Path) -> Result<Option<String>, StoreError> {
+    meta(connection, INSTANCE).map_err(|source| StoreError::database("read", path, source))
+}
+
+pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row(params![key], |row| row.get(0))
+        .optional()
+}
+
+/// Columns `service, format, body, checksum` from column `first` on, whatever stands in them: a value of the wrong type
+/// becomes a row that does not decode, so that one bad cell never hides the others.
+pub(super) fn raw_row(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<(String, Row)> {
+    use rusqlite::types::ValueRef;
+    let bytes = |column: usize| -> rusqlite::Result<Vec<u8>> {
+        Ok(match row.get_ref(column)? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+            _ => Vec::new(),
+        })
+    };
+    let format = match row.get_ref(first + 1)? {
+        ValueRef::Integer(format) => format,
+        _ => -1,
+    };
+    let service = String::from_utf8_lossy(&bytes(first)?).into_owned();
+    Ok((service, Row { format, body: bytes(first + 2)?, checksum: bytes(first + 3)? }))
+}
