@@ -34,27 +34,45 @@ pub trait Api: Send + Sync + 'static {
 }
 
 /// An operator's word about one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "command")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Back to a kept revision and stay there until the desired state of the service changes or `release`.
     Rollback {
         /// Number (`3`, `r3`) or the start of an id; `None`: the last good one before what serves now.
-        #[serde(default)]
         to: Option<String>,
     },
     /// Forget that the wanted revision was rejected, and try it again.
     Retry,
     /// Stay as it is.
     Hold {
-        #[serde(default)]
         message: Option<String>,
         /// Milliseconds; `None`: until released.
-        #[serde(default)]
         for_ms: Option<u64>,
     },
     /// End a hold or a rollback by hand.
     Release,
+}
+
+/// Body of a rollback.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RollbackRequest {
+    pub to: Option<String>,
+}
+
+/// Body of a hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HoldRequest {
+    pub message: Option<String>,
+    pub for_ms: Option<u64>,
+}
+
+/// Body of a consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    pub token: String,
 }
 
 /// A write that was taken.
@@ -73,6 +91,8 @@ pub enum ApiErrorKind {
     Conflict,
     /// The request makes no sense.
     Invalid,
+    /// More than any order needs.
+    TooLarge,
     /// Not allowed on this listener.
     Forbidden,
     /// The store or the engine is away.

@@ -5,7 +5,9 @@
 //! an operator may want to keep secret: labels are names of things, revisions, image references and words of ours.
 
 pub mod api;
+pub mod client;
 mod register;
+pub mod server;
 mod service;
 
 use std::sync::Mutex;
