@@ -24,7 +24,7 @@ clippy:
 
 # Advisories need a database from the network on every run, so they are left to a scheduled job (`cargo deny check advisories`).
 deny:
-	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.19.0
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
 	cargo deny --locked --offline check licenses bans sources
 
 clean-example:

@@ -1,0 +1,74 @@
+//! A registry of the test's own on loopback: Debian's docker-registry with its files in the test's folder.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::docker::docker;
+use super::wait::{free_port, get, wait_for};
+
+pub struct Registry {
+    port: u16,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Registry {
+    /// `None` where docker-registry is not installed.
+    pub fn start(folder: &Path) -> Option<Self> {
+        if Command::new("docker-registry").arg("--version").output().is_err() {
+            eprintln!("SKIPPED: docker-registry is not installed; nothing about a registry was tested here");
+            return None;
+        }
+        let mut registry = Self { port: free_port(), folder: folder.join("registry"), child: None };
+        fs::create_dir_all(&registry.folder).unwrap();
+        registry.up();
+        Some(registry)
+    }
+
+    /// Starts it again on the same port with the same images.
+    pub fn up(&mut self) {
+        let config = self.folder.join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{ level: warn }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp:\n  addr: 127.0.0.1:{}\n",
+            self.folder.join("files").display(),
+            self.port
+        );
+        fs::write(&config, text).unwrap();
+        let log = File::create(self.folder.join("log")).unwrap();
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        wait_for("the registry answers", || get(self.port, "/v2/"));
+    }
+
+    pub fn down(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// `127.0.0.1:<port>/<name>`
+    pub fn reference(&self, name: &str) -> String {
+        format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Pushes a local image and forgets it locally, so that only the registry has it.
+    pub fn take(&self, reference: &str) {
+        docker(&["push", "--quiet", reference]);
+        docker(&["image", "rm", reference]);
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
