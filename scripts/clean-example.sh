@@ -4,16 +4,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if [ -f .evenkeel/instance-id ]; then
-    owner=$(cat .evenkeel/instance-id)
-    label=label=dev.evenkeel.owner=$owner
-    containers=$(docker ps --all --quiet --no-trunc --filter "$label")
-    [ -z "$containers" ] || docker rm --force $containers
-    networks=$(docker network ls --quiet --no-trunc --filter "$label")
-    [ -z "$networks" ] || docker network rm $networks
-    volumes=$(docker volume ls --quiet --filter "$label")
-    [ -z "$volumes" ] || docker volume rm $volumes
-fi
+label=label=dev.evenkeel.owner=example
+containers=$(docker ps --all --quiet --no-trunc --filter "$label")
+[ -z "$containers" ] || docker rm --force $containers
+networks=$(docker network ls --quiet --no-trunc --filter "$label")
+[ -z "$networks" ] || docker network rm $networks
+volumes=$(docker volume ls --quiet --filter "$label")
+[ -z "$volumes" ] || docker volume rm $volumes
 for repository in evenkeel-example/web evenkeel/hello-web evenkeel/hello-store; do
     tags=$(docker image ls --format '{{.Repository}}:{{.Tag}}' "$repository")
     [ -z "$tags" ] || docker image rm $tags

@@ -30,4 +30,5 @@ folder=${PROFILE:-debug}
 
 [ ${#engine[@]} -gt 0 ] || tests/program/images.sh example
 
-exec "${CARGO_TARGET_DIR:-target}/$folder/evenkeel" run --desired desired --state-dir .evenkeel "${engine[@]}" "$@"
+# An instance of its own: what a real installation on this machine owns has another owner label.
+exec "${CARGO_TARGET_DIR:-target}/$folder/evenkeel" run --desired desired --state .evenkeel --instance example "${engine[@]}" "$@"

@@ -7,12 +7,12 @@
 
 pub mod daemon;
 pub mod docker;
+pub mod files;
 pub mod forward;
 pub mod host;
 pub mod registry;
 pub mod wait;
 
 pub use daemon::Daemon;
-pub use docker::docker;
 pub use host::Host;
 pub use wait::{stays, wait_for};
