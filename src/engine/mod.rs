@@ -2,6 +2,7 @@
 //! knows an engine's API, and no error is told by its text outside this folder.
 
 pub mod error;
+pub mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,0 +1,293 @@
+//! Making containers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::app::CheckTimes;
+use super::container::{Container, WantedPort};
+use super::fault::Op;
+use super::host::Host;
+use crate::desired::ident::is_name;
+use crate::desired::spec::{ContainerSpec, MountSource, NetworkMode, RestartPolicy};
+use crate::engine::{EngineError, EventKind, Result};
+use crate::state::observed::{
+    ContainerId, ContainerStatus, Health, ImageFacts, ImageId, ObservedEndpoint, ObservedVolume, OwnLabels,
+    label,
+};
+use crate::state::plan::{Creation, Failure};
+
+/// Somebody else's container, for conflicts of names and ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Foreign {
+    pub name: String,
+    pub image: String,
+    pub labels: BTreeMap<String, String>,
+    pub ports: BTreeSet<WantedPort>,
+    pub restart: RestartPolicy,
+    pub running: bool,
+}
+
+impl Host {
+    pub(super) fn run_create(&mut self, creation: &Creation) -> Result<ContainerId> {
+        let refuse =
+            |kind, text: String| Err(EngineError::new(Op::Create.as_str(), &creation.name, kind, text));
+        if !is_name(&creation.name) {
+            return refuse(Failure::Invalid, format!("Invalid container name ({})", creation.name));
+        }
+        let Some(image) = self.images.get(&creation.image.id).cloned() else {
+            return refuse(Failure::NotFound, format!("No such image: {}", creation.image.id.0));
+        };
+        if let Some(holder) = self.named(&creation.name) {
+            // A lost answer of an earlier call: this is what it made.
+            if holder.own.as_ref() == Some(&creation.labels) {
+                return Ok(holder.id.clone());
+            }
+            let text = format!(
+                "Conflict. The container name \"/{}\" is already in use by container \"{}\".",
+                creation.name, holder.id.0
+            );
+            return refuse(Failure::Conflict, text);
+        }
+        if self.disk_full {
+            return refuse(Failure::NoSpace, "mkdir: no space left on device".to_owned());
+        }
+        for id in creation.network_ids.values() {
+            if !self.networks.contains_key(id) {
+                return refuse(Failure::NotFound, format!("network {id} not found"));
+            }
+        }
+        let container = self.build(creation, &image);
+        Ok(self.put(container))
+    }
+
+    fn build(&mut self, creation: &Creation, image: &ImageFacts) -> Container {
+        let spec = &creation.spec;
+        let volumes = self.provide_volumes(creation, image);
+        let (network_mode, networks) = self.join(creation);
+        let check = CheckTimes::of(&spec.healthcheck, image.has_healthcheck);
+        let mut labels = spec.labels.clone();
+        labels.extend(label_map(&creation.labels));
+        Container {
+            name: creation.name.clone(),
+            own: Some(creation.labels.clone()),
+            labels,
+            check,
+            health: if check.is_some() { Health::Starting } else { Health::None },
+            resources: creation.live.resources.clone(),
+            networks,
+            network_mode,
+            parent: creation.parent.clone(),
+            volumes,
+            stop_timeout: spec.stop_grace_period,
+            ports: wanted_ports(spec),
+            script: self.script_of(&spec.image, &image.id),
+            ..self.blank(image.id.clone())
+        }
+    }
+
+    fn script_of(&self, reference: &str, image: &ImageId) -> super::app::Behaviour {
+        let by_name = self.scripts.get(&super::image::full_reference(reference));
+        by_name.or_else(|| self.scripts.get(&image.0)).unwrap_or(&self.default_script).clone()
+    }
+
+    /// Volumes by target: named ones are made when missing, anonymous ones always unless they are handed over.
+    fn provide_volumes(&mut self, creation: &Creation, image: &ImageFacts) -> BTreeMap<String, String> {
+        let spec = &creation.spec;
+        let mut wanted: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for target in &image.volumes {
+            wanted.insert(target.clone(), None);
+        }
+        for (target, mount) in &spec.mounts {
+            wanted.remove(target);
+            if let MountSource::Volume { name, .. } = &mount.source {
+                wanted.insert(target.clone(), name.clone());
+            }
+        }
+        wanted.retain(|target, _| !spec.tmpfs.contains_key(target));
+        let mut volumes = BTreeMap::new();
+        for (target, name) in wanted {
+            let name = name
+                .or_else(|| creation.inherited.get(&target).cloned())
+                .unwrap_or_else(|| self.next_id("volume"));
+            self.volumes.entry(name.clone()).or_insert_with(|| ObservedVolume {
+                name: name.clone(),
+                driver: "local".to_owned(),
+                labels: BTreeMap::new(),
+            });
+            volumes.insert(target, name);
+        }
+        volumes
+    }
+
+    /// The network mode as reported, and the endpoints.
+    fn join(&self, creation: &Creation) -> (String, BTreeMap<String, ObservedEndpoint>) {
+        let builtin = |name: &str| {
+            let found = self.networks.iter().find(|(_, network)| network.name == name);
+            let endpoint =
+                found.map(|(id, _)| ObservedEndpoint { network_id: id.clone(), aliases: BTreeSet::new() });
+            endpoint.map(|endpoint| (name.to_owned(), endpoint)).into_iter().collect()
+        };
+        match &creation.spec.network_mode {
+            NetworkMode::Host => ("host".to_owned(), builtin("host")),
+            NetworkMode::None => ("none".to_owned(), builtin("none")),
+            NetworkMode::Container(name) => (format!("container:{name}"), BTreeMap::new()),
+            NetworkMode::Service(name) => {
+                let target = creation.parent.as_ref().map_or(name.as_str(), |id| id.0.as_str());
+                (format!("container:{target}"), BTreeMap::new())
+            }
+            NetworkMode::Bridge => ("default".to_owned(), builtin("bridge")),
+            NetworkMode::Networks => {
+                let service = creation.labels.service.service.as_str();
+                let endpoints: BTreeMap<String, ObservedEndpoint> = creation
+                    .live
+                    .networks
+                    .iter()
+                    .filter_map(|(name, endpoint)| {
+                        let network_id = creation.network_ids.get(name)?.clone();
+                        let mut aliases = endpoint.aliases.clone();
+                        aliases.insert(service.to_owned());
+                        Some((name.clone(), ObservedEndpoint { network_id, aliases }))
+                    })
+                    .collect();
+                let first = creation
+                    .live
+                    .networks
+                    .iter()
+                    .max_by(|a, b| a.1.priority.cmp(&b.1.priority).then_with(|| b.0.cmp(a.0)))
+                    .map_or("default", |(name, _)| name.as_str());
+                (first.to_owned(), endpoints)
+            }
+        }
+    }
+
+    /// A container without anything.
+    pub(super) fn blank(&mut self, image: ImageId) -> Container {
+        Container {
+            id: ContainerId(self.next_id("container")),
+            name: String::new(),
+            own: None,
+            labels: BTreeMap::new(),
+            image,
+            status: ContainerStatus::Created,
+            exit_code: 0,
+            error: String::new(),
+            oom_killed: false,
+            started_at: None,
+            finished_at: None,
+            created_at: self.stamp(),
+            restart_count: 0,
+            health: Health::None,
+            check: None,
+            restart: RestartPolicy::No,
+            resources: crate::desired::spec::Resources::default(),
+            networks: BTreeMap::new(),
+            network_mode: "default".to_owned(),
+            parent: None,
+            volumes: BTreeMap::new(),
+            stop_timeout: None,
+            ports: BTreeSet::new(),
+            held: BTreeSet::new(),
+            script: super::app::Behaviour::default(),
+            manually_stopped: false,
+            run_since: 0,
+            restart_at: None,
+            backoff: 0,
+            stopping: None,
+            log: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, container: Container) -> ContainerId {
+        let id = container.id.clone();
+        self.containers.insert(id.clone(), container);
+        self.emit_container(&id, "create");
+        id
+    }
+
+    /// Makes somebody else's container, past every script and fault.
+    pub fn foreign(&mut self, foreign: Foreign) -> ContainerId {
+        let image = super::image::made_up(&foreign.image);
+        let image = self.load_image(image);
+        let container = Container {
+            name: foreign.name,
+            labels: foreign.labels,
+            ports: foreign.ports,
+            restart: foreign.restart,
+            ..self.blank(image)
+        };
+        let id = self.put(container);
+        if foreign.running {
+            // A port that is taken leaves it `created`, as on any engine.
+            let _ = self.run_start(&id);
+        }
+        id
+    }
+
+    /// Looks at one container of ours.
+    pub fn inspect(&mut self, id: &ContainerId) -> Result<Option<crate::state::observed::ObservedContainer>> {
+        if self.alive && self.hung.contains(id) {
+            return self.hang_read(Op::Inspect, id);
+        }
+        self.read(Op::Inspect, id.short(), |host| match host.containers.get(id) {
+            None => Ok(None),
+            Some(container) => container.observed().map(Some).ok_or_else(|| {
+                let text = "it carries no label of evenkeel's: it belongs to somebody else";
+                EngineError::new(Op::Inspect.as_str(), &container.name, Failure::Conflict, text)
+            }),
+        })
+    }
+
+    /// The list, oldest last, as the engine gives it.
+    pub fn list(
+        &mut self,
+        filter: &crate::engine::ContainerFilter,
+    ) -> Result<Vec<crate::state::observed::ContainerSummary>> {
+        self.read(Op::List, "containers", |host| {
+            let matches = |container: &&Container| {
+                filter.labels.iter().all(|(key, value)| container.labels.get(key) == Some(value))
+            };
+            let mut found: Vec<&Container> = host.containers.values().filter(matches).collect();
+            found.sort_by_key(|container| std::cmp::Reverse(container.created_at));
+            Ok(found.into_iter().map(Container::summary).collect())
+        })
+    }
+
+    pub(super) fn emit_volume(&mut self, name: &str, action: &str) {
+        self.emit(EventKind::Volume, action, name, BTreeMap::new());
+    }
+}
+
+/// The ports a spec publishes. A container in the host's or another one's namespace publishes none.
+pub(super) fn wanted_ports(spec: &ContainerSpec) -> BTreeSet<WantedPort> {
+    if !matches!(spec.network_mode, NetworkMode::Networks | NetworkMode::Bridge) {
+        return BTreeSet::new();
+    }
+    let wanted = spec.ports.iter().map(|binding| WantedPort {
+        ip: binding.host_ip,
+        range: binding.host_port,
+        protocol: binding.container.protocol,
+    });
+    wanted.collect()
+}
+
+fn label_map(own: &OwnLabels) -> BTreeMap<String, String> {
+    let service = &own.service;
+    let mut map = BTreeMap::from([
+        (label::OWNER, own.owner.clone()),
+        (label::PROJECT, service.project.to_string()),
+        (label::SERVICE, service.service.to_string()),
+        (label::SLOT, own.slot.to_string()),
+        (label::REVISION, own.revision.as_str().to_owned()),
+        (label::SPEC, own.spec.as_str().to_owned()),
+        (label::IMAGE_ID, own.image.0.clone()),
+        (label::IMAGE_REF, own.image_ref.clone()),
+        (label::SOURCE, own.source.clone()),
+        (label::COMPOSE_PROJECT, service.project.to_string()),
+        (label::COMPOSE_SERVICE, service.service.to_string()),
+        (label::COMPOSE_NUMBER, own.slot.to_string()),
+        (label::COMPOSE_ONEOFF, "False".to_owned()),
+    ]);
+    if let Some(digest) = &own.image_digest {
+        map.insert(label::IMAGE_DIGEST, digest.clone());
+    }
+    map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}

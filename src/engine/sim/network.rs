@@ -1,0 +1,167 @@
+//! Networks and volumes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fault::Op;
+use super::host::{Host, Network, refuse_dying};
+use crate::desired::spec::{Endpoint, NetworkSpec, VolumeSpec};
+use crate::engine::{EngineError, EventKind, Result};
+use crate::state::observed::{ContainerId, ObservedEndpoint, ObservedNetwork, ObservedVolume, label};
+use crate::state::plan::Failure;
+
+impl Host {
+    fn observed_network(&self, id: &str, network: &Network) -> ObservedNetwork {
+        let attached = |at: &ObservedEndpoint| at.network_id == id;
+        let containers = self.containers.values().filter(|container| container.is_running());
+        ObservedNetwork {
+            id: id.to_owned(),
+            name: network.name.clone(),
+            driver: network.driver.clone(),
+            labels: network.labels.clone(),
+            containers: containers
+                .filter(|container| container.networks.values().any(attached))
+                .map(|container| container.id.clone())
+                .collect(),
+        }
+    }
+
+    fn networks_where(&self, wanted: impl Fn(&Network) -> bool) -> Vec<ObservedNetwork> {
+        let found = self.networks.iter().filter(|(_, network)| wanted(network));
+        found.map(|(id, network)| self.observed_network(id, network)).collect()
+    }
+
+    pub fn networks_named(&mut self, name: &str) -> Result<Vec<ObservedNetwork>> {
+        self.read(Op::Networks, name, |host| Ok(host.networks_where(|network| network.name == name)))
+    }
+
+    pub fn owned_networks(&mut self, owner: &str) -> Result<Vec<ObservedNetwork>> {
+        let owned = |network: &Network| network.labels.get(label::OWNER).is_some_and(|by| by == owner);
+        self.read(Op::Networks, "networks", |host| Ok(host.networks_where(owned)))
+    }
+
+    pub fn volume(&mut self, name: &str) -> Result<Option<ObservedVolume>> {
+        self.read(Op::Volume, name, |host| Ok(host.volumes.get(name).cloned()))
+    }
+
+    /// Makes a network past every check, as another tool does: a name may then occur twice.
+    pub fn foreign_network(&mut self, name: &str) -> String {
+        let labels = BTreeMap::new();
+        self.add_network(Network { name: name.to_owned(), driver: "bridge".to_owned(), labels })
+    }
+
+    fn add_network(&mut self, network: Network) -> String {
+        let id = self.next_id("network");
+        let name = network.name.clone();
+        self.networks.insert(id.clone(), network);
+        self.emit(EventKind::Network, "create", &name, BTreeMap::new());
+        id
+    }
+
+    pub(super) fn run_create_network(&mut self, spec: &NetworkSpec, owner: &str) -> Result<String> {
+        let same_name = || self.networks.iter().filter(|(_, network)| network.name == spec.name);
+        let owned = |network: &Network| network.labels.get(label::OWNER).is_some_and(|by| by == owner);
+        if let Some((id, _)) = same_name().find(|(_, network)| owned(network)) {
+            return Ok(id.clone());
+        }
+        if same_name().next().is_some() {
+            let text = format!("network with name {} already exists", spec.name);
+            return Err(EngineError::new(Op::CreateNetwork.as_str(), &spec.name, Failure::Conflict, text));
+        }
+        let mut labels = spec.labels.clone();
+        labels.extend(object_labels(owner, label::NETWORK, label::COMPOSE_NETWORK, &spec.project, &spec.key));
+        let driver = spec.driver.clone().unwrap_or_else(|| "bridge".to_owned());
+        Ok(self.add_network(Network { name: spec.name.clone(), driver, labels }))
+    }
+
+    pub(super) fn run_remove_network(&mut self, id: &str) -> Result<()> {
+        let Some(network) = self.networks.get(id) else { return Ok(()) };
+        let name = network.name.clone();
+        let refuse =
+            |text: String| Err(EngineError::new(Op::RemoveNetwork.as_str(), &name, Failure::Conflict, text));
+        if matches!(name.as_str(), "bridge" | "host" | "none") {
+            return refuse(format!("{name} is a pre-defined network and cannot be removed"));
+        }
+        if !self.observed_network(id, network).containers.is_empty() {
+            return refuse(format!("error while removing network: network {name} has active endpoints"));
+        }
+        self.networks.remove(id);
+        self.emit(EventKind::Network, "destroy", &name, BTreeMap::new());
+        Ok(())
+    }
+
+    pub(super) fn run_connect(
+        &mut self,
+        network: &str,
+        id: &ContainerId,
+        endpoint: &Endpoint,
+        aliases: &BTreeSet<String>,
+    ) -> Result<()> {
+        let container = self.container(Op::Connect, id)?;
+        refuse_dying(Op::Connect, container)?;
+        let refuse =
+            |kind, text: String| Err(EngineError::new(Op::Connect.as_str(), &container.name, kind, text));
+        let Some(name) = self.networks.get(network).map(|network| network.name.clone()) else {
+            return refuse(Failure::NotFound, format!("network {network} not found"));
+        };
+        let mode = container.network_mode.as_str();
+        if mode == "host" || mode == "none" || mode.starts_with("container:") {
+            return refuse(
+                Failure::Invalid,
+                format!("a container in network mode {mode} cannot join a network"),
+            );
+        }
+        if container.networks.values().any(|at| at.network_id == network) {
+            return Ok(());
+        }
+        let aliases = endpoint.aliases.union(aliases).cloned().collect();
+        let endpoint = ObservedEndpoint { network_id: network.to_owned(), aliases };
+        self.container_mut(Op::Connect, id)?.networks.insert(name.clone(), endpoint);
+        self.emit(EventKind::Network, "connect", &name, BTreeMap::new());
+        Ok(())
+    }
+
+    pub(super) fn run_disconnect(&mut self, network: &str, id: &ContainerId) -> Result<()> {
+        let container = self.container_mut(Op::Disconnect, id)?;
+        let before = container.networks.len();
+        container.networks.retain(|_, at| at.network_id != network);
+        if container.networks.len() < before {
+            let name = self.networks.get(network).map_or(network, |network| network.name.as_str()).to_owned();
+            self.emit(EventKind::Network, "disconnect", &name, BTreeMap::new());
+        }
+        Ok(())
+    }
+
+    pub(super) fn run_create_volume(&mut self, spec: &VolumeSpec, owner: &str) -> Result<()> {
+        let driver = spec.driver.clone().unwrap_or_else(|| "local".to_owned());
+        if let Some(there) = self.volumes.get(&spec.name) {
+            if there.driver == driver {
+                return Ok(());
+            }
+            let text = format!("a volume of this name exists with driver {}", there.driver);
+            return Err(EngineError::new(Op::CreateVolume.as_str(), &spec.name, Failure::Conflict, text));
+        }
+        let mut labels = spec.labels.clone();
+        labels.extend(object_labels(owner, label::VOLUME, label::COMPOSE_VOLUME, &spec.project, &spec.key));
+        self.volumes.insert(spec.name.clone(), ObservedVolume { name: spec.name.clone(), driver, labels });
+        self.emit_volume(&spec.name, "create");
+        Ok(())
+    }
+}
+
+/// The labels that tell whose a network or volume is.
+fn object_labels(
+    owner: &str,
+    key_label: &str,
+    compose_label: &str,
+    project: &crate::desired::ident::ProjectName,
+    key: &str,
+) -> [(String, String); 5] {
+    [
+        (label::OWNER, owner),
+        (label::PROJECT, project.as_str()),
+        (key_label, key),
+        (label::COMPOSE_PROJECT, project.as_str()),
+        (compose_label, key),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
