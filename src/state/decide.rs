@@ -23,6 +23,8 @@ pub struct Inputs<'a> {
     pub observed: &'a ObservedService,
     pub record: &'a Record,
     pub memo: &'a Memo,
+    /// Image references that any desired service of the host names: never untagged.
+    pub refs_in_use: &'a std::collections::BTreeSet<String>,
     pub now: Now,
     pub limits: Limits,
 }

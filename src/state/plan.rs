@@ -105,6 +105,8 @@ pub struct Planned {
     /// The slot it serves; `None`: the whole service.
     pub slot: Option<u32>,
     pub cause: Cause,
+    /// Tidying up: when it fails, nothing that serves waits for its backoff.
+    pub housekeeping: bool,
 }
 
 /// Why a step is planned, in words that fit behind "because".
@@ -154,6 +156,24 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Short and stable, for reasons of conditions and labels of metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "NotFound",
+            Self::Conflict => "Conflict",
+            Self::InProgress => "InProgress",
+            Self::Invalid => "Invalid",
+            Self::PortBusy => "PortBusy",
+            Self::NoSpace => "NoSpace",
+            Self::Unauthorized => "Unauthorized",
+            Self::Registry => "Registry",
+            Self::Unreachable => "Unreachable",
+            Self::Unknown => "Unknown",
+            Self::Internal => "Internal",
+        }
+    }
+
     /// Trying again without a change of the spec cannot help.
     #[must_use]
     pub fn is_permanent(self) -> bool {

@@ -63,6 +63,12 @@ pub struct Record {
     pub hold: Option<Hold>,
     /// Calls whose answer never came and that may still be executed.
     pub unsettled: Vec<Unsettled>,
+    /// Containers that evenkeel itself stopped and has not started since: their exit says nothing about them.
+    pub stopped: BTreeSet<ContainerId>,
+    /// The revision that ran to its end with 0 where the restart policy leaves it so: not started again.
+    pub completed: Option<RevisionId>,
+    /// The revision that failed while the way back is still being walked.
+    pub rolling_back: Option<RevisionId>,
     /// Containers we created: proof of ownership beside the label when someone renamed one.
     pub containers: BTreeSet<ContainerId>,
     /// The revision whose late failures still count, until its watch ends.
@@ -158,9 +164,13 @@ pub struct Memo {
     pub pulled: Option<(String, Mono)>,
     /// Any other step that failed; cleared by the next that succeeds.
     pub trouble: Option<Attempts>,
+    /// Tidying up that failed (a rename, an untag): retried on its own, nothing waits for it.
+    pub housekeeping: Option<Attempts>,
     pub watch_since: Option<Mono>,
-    /// Restarts seen during the watch: container, its count when first seen, and restarts before that container's last start.
-    pub watch_restarts: BTreeMap<ContainerId, u32>,
+    /// Restarts by the engine when the watch began, by container.
+    pub watch_base: BTreeMap<ContainerId, u32>,
+    /// Starts by us during the watch: they count like the engine's restarts.
+    pub watch_starts: u32,
     pub waiting_since: Option<Mono>,
     /// The last slot that passed its gate in this rollout, for `delay`.
     pub slot_passed_at: Option<Mono>,

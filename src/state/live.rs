@@ -1,0 +1,134 @@
+//! What the engine changes while a container runs: limits, restart policy, networks, name.
+
+use std::collections::BTreeSet;
+
+use super::observed::{ObservedContainer, ObservedService};
+use super::plan::Step;
+use crate::desired::ident::ServiceId;
+use crate::desired::spec::{Endpoint, NetworkMode, Resources, ServiceSpec};
+
+/// Can `update` lead from `old` to `new`? The engine reads 0 as "leave it", so a limit can be changed or added, not taken away (but for
+/// pids, where -1 is unlimited, and swap).
+#[must_use]
+pub fn reachable(old: &Resources, new: &Resources) -> bool {
+    let Resources {
+        memory,
+        memory_reservation,
+        memory_swap: _,
+        nano_cpus,
+        cpu_shares,
+        cpu_period,
+        cpu_quota,
+        cpuset,
+        pids: _,
+    } = old;
+    let kept = |old: bool, new: bool| !old || new;
+    kept(memory.is_some(), new.memory.is_some())
+        && kept(memory_reservation.is_some(), new.memory_reservation.is_some())
+        && kept(nano_cpus.is_some(), new.nano_cpus.is_some())
+        && kept(cpu_shares.is_some(), new.cpu_shares.is_some())
+        && kept(cpu_period.is_some(), new.cpu_period.is_some())
+        && kept(cpu_quota.is_some(), new.cpu_quota.is_some())
+        && kept(cpuset.is_some(), new.cpuset.is_some())
+        // Two ways to say the same limit: the engine refuses to go from one to the other.
+        && !(nano_cpus.is_some() && new.cpu_quota.is_some() || cpu_quota.is_some() && new.nano_cpus.is_some())
+}
+
+/// Aliases an endpoint of this service should have: the service's own name and those of the spec.
+#[must_use]
+pub fn aliases(id: &ServiceId, endpoint: &Endpoint) -> BTreeSet<String> {
+    let mut all = endpoint.aliases.clone();
+    all.insert(id.service.to_string());
+    all
+}
+
+/// The id of the network to use when a name is held by one or several: ours if one is, else the only one.
+#[must_use]
+pub fn network_id(observed: &ObservedService, name: &str, owner: &str) -> Option<String> {
+    let all = observed.networks.get(name)?;
+    let ours = all.iter().find(|network| {
+        network.labels.get(super::observed::label::OWNER).is_some_and(|label| label == owner)
+    });
+    ours.or_else(|| all.first()).map(|network| network.id.clone())
+}
+
+/// The next step that brings a running container's limits and networks to the spec, with its cause.
+#[must_use]
+pub fn next(
+    id: &ServiceId,
+    spec: &ServiceSpec,
+    container: &ObservedContainer,
+    observed: &ObservedService,
+    owner: &str,
+) -> Option<(Step, String)> {
+    if container.resources != spec.live.resources && reachable(&container.resources, &spec.live.resources) {
+        let step = Step::SetResources { id: container.id.clone(), resources: spec.live.resources.clone() };
+        return Some((step, "its limits differ from the file".to_owned()));
+    }
+    if spec.container.network_mode != NetworkMode::Networks {
+        return None;
+    }
+    next_network(id, spec, container, observed, owner)
+}
+
+fn next_network(
+    id: &ServiceId,
+    spec: &ServiceSpec,
+    container: &ObservedContainer,
+    observed: &ObservedService,
+    owner: &str,
+) -> Option<(Step, String)> {
+    for (name, endpoint) in &spec.live.networks {
+        let Some(network_id) = network_id(observed, name, owner) else { continue };
+        let wanted = aliases(id, endpoint);
+        let connect = |why: &str| {
+            let step = Step::Connect {
+                id: container.id.clone(),
+                network: name.clone(),
+                network_id: network_id.clone(),
+                endpoint: endpoint.clone(),
+                aliases: wanted.clone(),
+            };
+            Some((step, why.to_owned()))
+        };
+        match container.networks.get(name) {
+            None => return connect("it should be on this network and is not"),
+            Some(joined) if joined.network_id != network_id && !joined.network_id.is_empty() => {
+                return Some((
+                    leave(container, name, &joined.network_id),
+                    "the network was made anew".to_owned(),
+                ));
+            }
+            Some(joined) if !same_aliases(container, &joined.aliases, &wanted) => {
+                return Some((
+                    leave(container, name, &network_id),
+                    "its aliases on this network differ from the file".to_owned(),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let extra = container.networks.iter().find(|(name, _)| !spec.live.networks.contains_key(*name))?;
+    Some((
+        leave(container, extra.0, &extra.1.network_id),
+        "the file does not put it on this network".to_owned(),
+    ))
+}
+
+fn leave(container: &ObservedContainer, network: &str, network_id: &str) -> Step {
+    Step::Disconnect {
+        id: container.id.clone(),
+        network: network.to_owned(),
+        network_id: network_id.to_owned(),
+    }
+}
+
+/// Old engines add the container's short id to its aliases.
+fn same_aliases(
+    container: &ObservedContainer,
+    observed: &BTreeSet<String>,
+    wanted: &BTreeSet<String>,
+) -> bool {
+    wanted.is_subset(observed)
+        && observed.difference(wanted).all(|extra| *extra == container.id.short() || *extra == container.name)
+}
