@@ -2,13 +2,21 @@
 //!
 //! There is no workflow to resume: a crash, an edit, an engine event or a timeout all mean "run `decide` once more".
 
-use super::condition::Condition;
-use super::observed::ObservedService;
-use super::plan::{Next, Planned};
-use super::record::{HistoryEntry, Memo, Record};
-use super::time::Now;
-use crate::desired::Wanted;
+use std::collections::BTreeMap;
+
+use super::condition::{Condition, ConditionKind};
+use super::diff;
+use super::observed::{ContainerId, ContainerStatus, Health, ImageId, ObservedContainer, ObservedService};
+use super::plan::{Cause, Next, Planned, Step};
+use super::record::{
+    Attempts, HistoryEntry, HistoryEvent, Hold, KeptRevision, Memo, Record, RevisionId, RevisionVerdict,
+    Unsettled, UnsettledOp,
+};
+use super::target::{self, Aim, PullDue, Why};
+use super::time::{Mono, Now};
 use crate::desired::ident::ServiceId;
+use crate::desired::spec::RestartPolicy;
+use crate::desired::{Revision, Wanted};
 
 /// Everything a decision may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -75,4 +83,429 @@ pub struct Decision {
     pub next: Next,
     pub condition: Condition,
     pub history: Vec<HistoryEntry>,
+}
+
+/// What to do next about one service. Total and deterministic; knows no clock but `inputs.now`.
+pub fn decide(inputs: Inputs<'_>) -> Decision {
+    Pass::new(inputs).run()
+}
+
+/// One decision in the making: the inputs, and what they become.
+pub(super) struct Pass<'a> {
+    pub inputs: Inputs<'a>,
+    pub record: Record,
+    pub memo: Memo,
+    pub plan: Vec<Planned>,
+    pub history: Vec<HistoryEntry>,
+    /// The earliest instant at which something is due by itself.
+    pub due: Option<Mono>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(inputs: Inputs<'a>) -> Self {
+        Self {
+            inputs,
+            record: inputs.record.clone(),
+            memo: inputs.memo.clone(),
+            plan: Vec::new(),
+            history: Vec::new(),
+            due: None,
+        }
+    }
+
+    fn run(mut self) -> Decision {
+        self.begin_episode();
+        self.forget_the_gone();
+        let aim = target::aim(self.inputs.desired, self.inputs.observed, &self.record, &self.memo);
+        let condition = match &aim {
+            Aim::Gone => self.retire_service(),
+            Aim::Paused { revision } => self.paused(revision),
+            Aim::Nothing { why } => self.nothing(why),
+            Aim::Run { revision, why } => self.aim_at(revision, why),
+        };
+        self.finish(condition)
+    }
+
+    /// A change of what is wanted ends rejections of it and holds that were meant to last until then.
+    fn begin_episode(&mut self) {
+        let now = self.inputs.now;
+        if let Some(hold) = self.record.hold.take() {
+            let over = hold.expires.is_some_and(|end| end <= now.wall) || self.wish_moved_on(&hold);
+            if over {
+                self.note(HistoryEvent::Released, hold.revision.clone(), "the hold ended".to_owned());
+            } else {
+                self.record.hold = Some(hold);
+            }
+        }
+        let Some(Wanted::Run(wanted)) = self.inputs.desired else { return };
+        self.record.source.clone_from(&wanted.spec.source.file);
+        let wish = target::wish(&wanted.spec);
+        if self.record.wish.as_ref() != Some(&wish) {
+            for kept in self.record.revisions.iter_mut().filter(|kept| kept.hash == wanted.hash) {
+                if matches!(kept.verdict, RevisionVerdict::Rejected { .. }) {
+                    kept.verdict = RevisionVerdict::Candidate;
+                    kept.evidence = None;
+                }
+            }
+            self.record.wish = Some(wish);
+            self.memo.starts.clear();
+            self.memo.pull = None;
+            self.memo.trouble = None;
+        }
+    }
+
+    fn wish_moved_on(&self, hold: &Hold) -> bool {
+        match (&hold.until_wish_changes, self.inputs.desired) {
+            (Some(at), Some(Wanted::Run(wanted))) => target::wish(&wanted.spec) != *at,
+            _ => false,
+        }
+    }
+
+    /// Notes about containers that are not there any more: a removed container settles whatever was open about it, and so does the
+    /// end of the engine process that had received the call (RELIABILITY.md 5.5).
+    fn forget_the_gone(&mut self) {
+        let observed = self.inputs.observed;
+        let there: BTreeMap<&ContainerId, &ObservedContainer> =
+            observed.containers.iter().map(|c| (&c.id, c)).collect();
+        self.record.containers.retain(|id| there.contains_key(id));
+        self.record.containers.extend(there.keys().map(|id| (*id).clone()));
+        self.record.stopped.retain(|id| there.get(id).is_some_and(|c| !c.status.is_up()));
+        self.memo.gates.retain(|id, _| there.contains_key(id));
+        self.memo.starts.retain(|id, _| there.contains_key(id));
+        self.memo.watch_base.retain(|id, _| there.contains_key(id));
+        self.record.unsettled.retain(|note| {
+            let Some(container) = there.get(&note.container) else { return false };
+            let executed = match note.op {
+                UnsettledOp::Start => container.started_at > note.started_at,
+                UnsettledOp::Promote => container.restart != RestartPolicy::No,
+            };
+            note.session == observed.session && !executed
+        });
+    }
+
+    fn nothing(&mut self, why: &Why) -> Condition {
+        match why {
+            Why::Frozen => Condition::new(ConditionKind::Frozen, "BrokenFile", self.frozen_text()),
+            Why::Held => Condition::new(ConditionKind::Held, "Held", self.held_text()),
+            _ => {
+                if self.replicas_wanted() == Some(0) {
+                    return self.scaled_to_zero();
+                }
+                match self.plan_pull(true) {
+                    Some(condition) => condition,
+                    None => self.image_missing(),
+                }
+            }
+        }
+    }
+
+    fn replicas_wanted(&self) -> Option<u32> {
+        match self.inputs.desired {
+            Some(Wanted::Run(wanted)) => Some(wanted.spec.policy.replicas),
+            _ => None,
+        }
+    }
+
+    fn scaled_to_zero(&mut self) -> Condition {
+        self.remove_slots_above(0);
+        let kind = if self.plan.is_empty() { ConditionKind::Ready } else { ConditionKind::Progressing };
+        Condition::new(kind, "ScaledToZero", "no replicas are wanted")
+    }
+
+    fn image_missing(&self) -> Condition {
+        let image = self.inputs.desired.and_then(wanted_image).unwrap_or_default();
+        let text = format!(
+            "image {image} is not on this host and pull_policy is never: `docker pull {image}` or `docker load`, or change pull_policy"
+        );
+        Condition::new(ConditionKind::Failed, "ImageMissing", text)
+    }
+
+    /// The wanted revision failed with nothing to go back to. It is not tried again, but one that turns healthy late is welcome.
+    fn paused(&mut self, revision: &RevisionId) -> Condition {
+        let reason = match target::kept(&self.record, revision).map(|kept| &kept.verdict) {
+            Some(RevisionVerdict::Rejected { reason, .. }) => reason.clone(),
+            _ => "it failed".to_owned(),
+        };
+        if self.recovered(revision) {
+            self.set_verdict(revision, RevisionVerdict::Candidate);
+            return Condition::new(ConditionKind::Progressing, "Recovered", "it turned healthy after all");
+        }
+        let next = "change its file, or `evenkeel retry` to try the same again";
+        Condition::new(
+            ConditionKind::Failed,
+            "Rejected",
+            format!("revision {revision} failed: {reason}; {next}"),
+        )
+    }
+
+    fn recovered(&self, revision: &RevisionId) -> bool {
+        let replicas = self.replicas_wanted().unwrap_or(1) as usize;
+        let healthy = self.inputs.observed.containers.iter().filter(|c| {
+            c.labels.revision == *revision
+                && c.status == ContainerStatus::Running
+                && c.health == Health::Healthy
+        });
+        replicas > 0 && healthy.count() >= replicas
+    }
+
+    fn aim_at(&mut self, revision: &RevisionId, why: &Why) -> Condition {
+        if *why == Why::Desired {
+            self.adopt_desired(revision);
+        }
+        let Some(kept) = target::kept(&self.record, revision).cloned() else {
+            return Condition::new(
+                ConditionKind::Failed,
+                "RevisionUnknown",
+                format!("revision {revision} is not in the record"),
+            );
+        };
+        if kept.spec.policy.replicas == 0 {
+            return self.scaled_to_zero();
+        }
+        let condition = self.roll(&kept, why);
+        if !self.plan.is_empty() {
+            return condition;
+        }
+        let settled = condition.kind.is_settled();
+        match why {
+            Why::ImagePending => self.plan_pull(settled).unwrap_or_else(|| self.image_missing()),
+            Why::Desired if settled => {
+                self.plan_pull(true).filter(|_| !self.plan.is_empty()).unwrap_or(condition)
+            }
+            _ => condition,
+        }
+    }
+
+    /// The wanted revision enters the record, as the intent when it is not the good one already.
+    fn adopt_desired(&mut self, id: &RevisionId) {
+        let Some(Wanted::Run(wanted)) = self.inputs.desired else { return };
+        if let Some(kept) = self.record.revisions.iter_mut().find(|kept| kept.id == *id) {
+            // Same container spec by hash; limits, networks and policy may have changed and belong to it now.
+            kept.spec = wanted.spec.clone();
+        } else if let Some(image) = self.image_of(wanted, id) {
+            let cause = self.cause_of(wanted);
+            self.record.sequence += 1;
+            let pulled = self
+                .memo
+                .pulled
+                .as_ref()
+                .is_some_and(|(reference, _)| *reference == wanted.spec.container.image);
+            self.record.revisions.push(KeptRevision {
+                id: id.clone(),
+                number: self.record.sequence,
+                hash: wanted.hash.clone(),
+                spec: wanted.spec.clone(),
+                image,
+                digest: self.inputs.observed.image.as_ref().and_then(|facts| facts.digests.first().cloned()),
+                pulled,
+                verdict: RevisionVerdict::Candidate,
+                cause,
+                since: self.inputs.now.wall,
+                good_since: None,
+                evidence: None,
+            });
+        }
+        let good = self.record.good.as_ref() == Some(id);
+        if !good && self.record.intent.as_ref() != Some(id) {
+            self.record.intent = Some(id.clone());
+            self.memo.rollout_since = Some(self.inputs.now.mono);
+            self.memo.slot_passed_at = None;
+            let cause = target::kept(&self.record, id).map(|kept| kept.cause.clone()).unwrap_or_default();
+            self.note(HistoryEvent::Started, Some(id.clone()), cause);
+        } else if good {
+            self.record.intent = None;
+        }
+    }
+
+    fn image_of(&self, wanted: &Revision, id: &RevisionId) -> Option<ImageId> {
+        let observed = self.inputs.observed;
+        let local = observed.image.as_ref().map(|facts| &facts.id);
+        let running = observed.containers.iter().map(|container| &container.labels.image);
+        local.into_iter().chain(running).find(|image| RevisionId::of(&wanted.hash, image) == *id).cloned()
+    }
+
+    /// Why this revision is wanted: the fields that differ from what was wanted before, and the place.
+    fn cause_of(&self, wanted: &Revision) -> String {
+        let place = format!("{}:{}", wanted.spec.source.file, wanted.spec.source.line);
+        let before = self
+            .record
+            .intent
+            .as_ref()
+            .or(self.record.good.as_ref())
+            .and_then(|id| target::kept(&self.record, id));
+        match before {
+            None => format!("new in {place}"),
+            Some(before) => {
+                let all = diff::differences(&before.spec, &wanted.spec);
+                let replacing: Vec<_> =
+                    all.into_iter().filter(|difference| difference.effect == diff::Effect::Replace).collect();
+                if replacing.is_empty() {
+                    let image = &wanted.spec.container.image;
+                    format!("{image} means another image now")
+                } else {
+                    format!("{} ({place})", diff::summary(&replacing))
+                }
+            }
+        }
+    }
+
+    /// Plans a pull when one is due and nothing else is to be done. `None`: no pull would help.
+    fn plan_pull(&mut self, settled: bool) -> Option<Condition> {
+        let Some(Wanted::Run(wanted)) = self.inputs.desired else { return None };
+        let image = wanted.spec.container.image.clone();
+        let due = target::pull_due(
+            wanted,
+            self.inputs.observed,
+            &self.record,
+            &self.memo,
+            settled,
+            self.inputs.now.mono,
+        );
+        let failing = self.memo.pull.as_ref().map(|trouble| (trouble.kind, trouble.text.clone()));
+        match due {
+            PullDue::No => return None,
+            PullDue::At(at) => self.look_at(at),
+            PullDue::Now(cause) => {
+                let platform = wanted.spec.container.platform.clone();
+                self.step(None, Step::Pull { image: image.clone(), platform }, cause);
+            }
+        }
+        Some(match failing {
+            Some((kind, text)) => {
+                let reason = format!("ImagePull{}", kind.as_str());
+                Condition::new(
+                    ConditionKind::Waiting,
+                    &reason,
+                    format!("cannot pull {image}: {text}; it is tried again"),
+                )
+            }
+            None => Condition::new(ConditionKind::Progressing, "ImagePull", format!("pulling {image}")),
+        })
+    }
+
+    pub fn note(&mut self, event: HistoryEvent, revision: Option<RevisionId>, reason: String) {
+        let kept = revision.as_ref().and_then(|id| target::kept(&self.record, id));
+        let image = kept.map(|kept| kept.spec.container.image.clone()).unwrap_or_default();
+        let number = kept.map(|kept| kept.number);
+        self.history.push(HistoryEntry { at: self.inputs.now.wall, revision, number, event, image, reason });
+    }
+
+    pub fn set_verdict(&mut self, id: &RevisionId, verdict: RevisionVerdict) {
+        if let Some(kept) = self.record.revisions.iter_mut().find(|kept| kept.id == *id) {
+            kept.verdict = verdict;
+        }
+    }
+
+    pub fn step(&mut self, slot: Option<u32>, step: Step, cause: impl Into<String>) {
+        self.plan.push(Planned { step, slot, cause: Cause(cause.into()), housekeeping: false });
+    }
+
+    pub fn tidy(&mut self, slot: Option<u32>, step: Step, cause: impl Into<String>) {
+        self.plan.push(Planned { step, slot, cause: Cause(cause.into()), housekeeping: true });
+    }
+
+    /// Asks for another look at this instant, if nothing asks for an earlier one.
+    pub fn look_at(&mut self, at: Mono) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    pub fn frozen_text(&self) -> String {
+        match self.inputs.desired {
+            Some(Wanted::Frozen(diagnostics)) => match diagnostics.first() {
+                Some(first) => format!("left as it is until its file loads: {}", first.headline()),
+                None => "left as it is until its file loads".to_owned(),
+            },
+            _ => String::new(),
+        }
+    }
+
+    pub fn held_text(&self) -> String {
+        let Some(hold) = &self.record.hold else { return String::new() };
+        let until = match (&hold.expires, &hold.until_wish_changes) {
+            (Some(end), _) => format!("until {end}"),
+            (None, Some(_)) => "until its desired state changes or `evenkeel release`".to_owned(),
+            (None, None) => "until `evenkeel release`".to_owned(),
+        };
+        format!("held since {} ({}) {until}", hold.since, hold.reason)
+    }
+
+    fn finish(mut self, condition: Condition) -> Decision {
+        self.hold_back_after_trouble();
+        self.note_before_acting();
+        let changed = self.record != *self.inputs.record;
+        let next = if !self.plan.is_empty() || changed {
+            Next::Again
+        } else {
+            self.due.map_or(Next::AwaitChange, Next::At)
+        };
+        Decision {
+            record: self.record,
+            memo: self.memo,
+            plan: self.plan,
+            next,
+            condition,
+            history: self.history,
+        }
+    }
+
+    /// What must be durable before a call is sent: which start or promotion may be open, and whose end is our own doing.
+    fn note_before_acting(&mut self) {
+        let observed = self.inputs.observed;
+        for planned in &self.plan {
+            let (id, op) = match &planned.step {
+                Step::Start { id } => (id, UnsettledOp::Start),
+                Step::SetRestart { id, policy } if *policy != RestartPolicy::No => (id, UnsettledOp::Promote),
+                Step::Stop { id, .. } => {
+                    self.record.stopped.insert(id.clone());
+                    continue;
+                }
+                _ => continue,
+            };
+            self.record.unsettled.retain(|note| note.container != *id || note.op != op);
+            let started_at = observed
+                .containers
+                .iter()
+                .find(|container| container.id == *id)
+                .and_then(|container| container.started_at);
+            self.record.unsettled.push(Unsettled {
+                container: id.clone(),
+                op,
+                session: observed.session,
+                started_at,
+            });
+        }
+    }
+
+    /// A step that failed is not sent again before its backoff is over.
+    fn hold_back_after_trouble(&mut self) {
+        let now = self.inputs.now.mono;
+        let waits = |attempts: &Option<Attempts>| {
+            attempts
+                .as_ref()
+                .map(|a| a.last.after(target::backoff_ms(a.count, 60_000)))
+                .filter(|at| now < *at)
+        };
+        if let Some(at) = waits(&self.memo.housekeeping) {
+            let before = self.plan.len();
+            self.plan.retain(|planned| !planned.housekeeping);
+            if self.plan.len() < before {
+                self.look_at(at);
+            }
+        }
+        if let Some(at) = waits(&self.memo.trouble)
+            && self.plan.iter().any(|planned| {
+                !planned.housekeeping && !matches!(planned.step, Step::Pull { .. } | Step::Start { .. })
+            })
+        {
+            self.plan.clear();
+            self.look_at(at);
+        }
+    }
+}
+
+fn wanted_image(wanted: &Wanted) -> Option<String> {
+    match wanted {
+        Wanted::Run(revision) => Some(revision.spec.container.image.clone()),
+        Wanted::Frozen(_) => None,
+    }
 }

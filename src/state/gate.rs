@@ -46,7 +46,9 @@ pub fn look(
         ContainerStatus::Paused => Verdict::Pending { until: now.after(LOOK_EVERY), waiting_for: "unpause" },
         ContainerStatus::Exited => match window {
             None => Verdict::NotStarted,
-            Some(open) if open.started_at != container.started_at => Verdict::NotStarted,
+            Some(open) if open.started_at.is_some() && open.started_at != container.started_at => {
+                Verdict::NotStarted
+            }
             Some(_) if container.exit_code == 0 && !restarts_after(policy, 0) => Verdict::Completed,
             Some(_) => Verdict::Failed(exit_text(container)),
         },
@@ -68,6 +70,11 @@ fn look_at_running(
         restart_count: container.restart_count,
         passed: false,
     });
+    if open.started_at.is_none() {
+        // Opened when the start was answered; this is the first look.
+        open.started_at = container.started_at;
+        open.restart_count = container.restart_count;
+    }
     if open.started_at != container.started_at || open.restart_count != container.restart_count {
         let text = format!("it restarted while it was being watched ({} restarts)", container.restart_count);
         return Verdict::Failed(text);
@@ -139,8 +146,8 @@ fn log_suffix(container: &ObservedContainer) -> String {
 pub fn seconds(ms: u64) -> String {
     match ms {
         0..=999 => format!("{ms} ms"),
-        _ if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
-        _ if ms % 1_000 == 0 => format!("{} s", ms / 1_000),
+        _ if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
+        _ if ms.is_multiple_of(1_000) => format!("{} s", ms / 1_000),
         _ => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
     }
 }

@@ -1,15 +1,25 @@
 //! PURE. What is, what was, what next: observations and records in, decisions out. No async, no clock, no I/O, no panics.
 
 pub mod condition;
+pub mod create;
 pub mod decide;
 pub mod diff;
 pub mod gate;
+pub mod guard;
 pub mod live;
+pub mod network;
 pub mod observed;
+pub mod operator;
 pub mod order;
 pub mod plan;
 pub mod record;
+mod retire;
+mod roll;
+pub mod settle;
+mod slot;
+pub mod status;
 pub mod target;
 pub mod time;
+mod wait;
 
 pub use target::lookups;

@@ -1,0 +1,226 @@
+//! What is over: predecessors, slots beyond the wanted number, services nobody wants, revisions beyond the kept ones.
+
+use super::condition::{Condition, ConditionKind};
+use super::create::staged_name;
+use super::decide::{Pass, Removal};
+use super::observed::{ContainerId, ContainerStatus, ObservedContainer};
+use super::plan::Step;
+use super::record::{HistoryEvent, KeptRevision, Record, RevisionVerdict};
+use super::roll::{Roll, Slot};
+use super::target;
+use crate::desired::spec::RestartPolicy;
+
+impl Pass<'_> {
+    /// A slot that proved itself while others are still to come: what it replaced is stopped now.
+    pub(super) fn release_olds_of_proved_slots(&mut self, roll: &Roll<'_>, slots: &[Slot]) {
+        for (slot, state) in (1..).zip(slots) {
+            if matches!(state, Slot::Done | Slot::Completed) {
+                self.put_down_others(slot, roll);
+            }
+        }
+    }
+
+    pub(super) fn after_commit(&mut self, roll: &Roll<'_>, slots: &[Slot]) {
+        if !roll.committed || slots.iter().any(|slot| matches!(slot, Slot::Busy)) {
+            return;
+        }
+        let serving = |slot: &Slot| matches!(slot, Slot::Done | Slot::Completed | Slot::Impaired(_));
+        for (slot, _) in (1..).zip(slots).filter(|(_, state)| serving(state)) {
+            self.put_down_others(slot, roll);
+            self.give_plain_name(slot, roll);
+            self.remove_predecessors(slot, roll);
+        }
+        self.remove_slots_above(roll.spec().policy.replicas);
+        if slots.iter().all(serving) {
+            self.keep_image(roll.kept);
+            self.drop_old_revisions(roll);
+        }
+    }
+
+    /// Stops the others of a slot and takes their restart policy off.
+    fn put_down_others(&mut self, slot: u32, roll: &Roll<'_>) {
+        let view = self.view(slot, roll);
+        for other in view.others {
+            if other.status == ContainerStatus::Paused {
+                continue;
+            }
+            let id = other.id.clone();
+            if other.status.is_up() {
+                self.step(Some(slot), Step::Stop { id, grace: other.stop_timeout }, "its successor serves");
+            } else if other.restart != RestartPolicy::No && other.status == ContainerStatus::Exited {
+                let step = Step::SetRestart { id, policy: RestartPolicy::No };
+                self.step(Some(slot), step, "so that an engine restart cannot bring it back");
+            }
+        }
+    }
+
+    /// The serving container gets its plain name; cosmetic, after the commit, never in the way (DESIGN.md 4).
+    fn give_plain_name(&mut self, slot: u32, roll: &Roll<'_>) {
+        let view = self.view(slot, roll);
+        let plain = target::plain_name(self.inputs.id, roll.spec(), slot);
+        let Some(current) = view.current.filter(|current| current.name != plain) else { return };
+        // The engine answers rename with 404 while it restarts a container.
+        if current.status == ContainerStatus::Restarting
+            || self.inputs.observed.name_holders.contains_key(&plain)
+        {
+            return;
+        }
+        if let Some(holder) = self.inputs.observed.containers.iter().find(|container| container.name == plain)
+        {
+            if holder.status.is_up() {
+                return;
+            }
+            let revision = &holder.labels.revision;
+            let aside = match target::kept(&self.record, revision) {
+                Some(kept) if *revision != roll.kept.id => staged_name(&plain, kept),
+                _ => format!("{plain}.{}-{}", revision.short(), holder.id.short()),
+            };
+            self.tidy(
+                Some(slot),
+                Step::Rename { id: holder.id.clone(), name: aside },
+                "its successor takes the name",
+            );
+        }
+        self.tidy(Some(slot), Step::Rename { id: current.id.clone(), name: plain }, "it serves");
+    }
+
+    /// The newest stopped container of the previous revision stays for the watch window: going back is then a plain start.
+    fn remove_predecessors(&mut self, slot: u32, roll: &Roll<'_>) {
+        let previous = self.record.watch.as_ref().and_then(|watch| watch.previous.clone());
+        let view = self.view(slot, roll);
+        let kept: Option<ContainerId> = view
+            .others
+            .iter()
+            .filter(|other| {
+                Some(&other.labels.revision) == previous.as_ref() && other.status == ContainerStatus::Exited
+            })
+            .max_by_key(|other| other.started_at)
+            .map(|other| other.id.clone());
+        for other in view.others.iter().filter(|other| Some(&other.id) != kept.as_ref()) {
+            self.remove_stopped(other, "its successor serves");
+        }
+    }
+
+    fn remove_stopped(&mut self, container: &ObservedContainer, why: &str) {
+        let id = container.id.clone();
+        let slot = Some(container.labels.slot);
+        match container.status {
+            ContainerStatus::Dead => {
+                self.tidy(slot, Step::Remove { id, dead: true }, "the engine left it half removed")
+            }
+            ContainerStatus::Created | ContainerStatus::Exited => {
+                self.tidy(slot, Step::Remove { id, dead: false }, why)
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn remove_slots_above(&mut self, replicas: u32) {
+        let observed = self.inputs.observed;
+        for container in observed
+            .containers
+            .iter()
+            .filter(|container| container.labels.slot > replicas || container.labels.slot == 0)
+        {
+            self.take_away(container, false, "it is more than the wanted number of replicas");
+        }
+    }
+
+    /// Nobody wants the service: its containers go, its volumes stay (I12).
+    pub(super) fn retire_service(&mut self) -> Condition {
+        if let Removal::Held(why) = self.inputs.removal {
+            return Condition::new(
+                ConditionKind::Orphaned,
+                "RemovalHeld",
+                format!("no file wants it any more; {why}"),
+            );
+        }
+        let observed = self.inputs.observed;
+        for container in &observed.containers {
+            self.take_away(container, false, "no file wants it any more");
+        }
+        if !observed.containers.is_empty() {
+            return Condition::new(ConditionKind::Progressing, "Removing", "no file wants it any more");
+        }
+        let repository = self.inputs.id.keep_repository();
+        for tag in observed.keep_tags.keys() {
+            self.tidy(None, Step::Untag { reference: format!("{repository}:{tag}") }, "its service is gone");
+        }
+        self.untag_pulled(|_| true);
+        if self.record != Record::default() {
+            let good = self.record.good.clone();
+            self.note(HistoryEvent::Removed, good, "no file wants it any more".to_owned());
+            self.record = Record::default();
+        }
+        Condition::new(
+            ConditionKind::Removed,
+            "Removed",
+            "no file wants it any more, and it is gone; volumes were kept",
+        )
+    }
+
+    /// Keeps the newest revisions, and always those that something may go back to. What a dropped one kept on the host goes.
+    fn drop_old_revisions(&mut self, roll: &Roll<'_>) {
+        let record = &self.record;
+        let watch = record.watch.as_ref().and_then(|watch| watch.previous.as_ref());
+        let hold = record.hold.as_ref().and_then(|hold| hold.revision.as_ref());
+        let needed = |kept: &KeptRevision| {
+            kept.id == roll.kept.id
+                || [record.good.as_ref(), record.intent.as_ref(), watch, hold].contains(&Some(&kept.id))
+                || self
+                    .inputs
+                    .observed
+                    .containers
+                    .iter()
+                    .any(|container| container.labels.revision == kept.id)
+                || self.is_wanted_and_rejected(kept)
+        };
+        let surplus = record.revisions.len().saturating_sub(self.inputs.limits.keep_revisions.max(1));
+        let dropped: Vec<KeptRevision> =
+            record.revisions.iter().filter(|kept| !needed(kept)).take(surplus).cloned().collect();
+        self.record.revisions.retain(|kept| !dropped.iter().any(|gone| gone.id == kept.id));
+        let repository = self.inputs.id.keep_repository();
+        let tags = &self.inputs.observed.keep_tags;
+        let known: Vec<String> =
+            self.record.revisions.iter().map(|kept| kept.id.short().to_owned()).collect();
+        for tag in tags.keys().filter(|tag| !known.contains(tag)) {
+            let reference = format!("{repository}:{tag}");
+            self.tidy(None, Step::Untag { reference }, "its revision is not kept any more");
+        }
+        let still_kept: Vec<_> = self.record.revisions.iter().map(|kept| kept.image.clone()).collect();
+        let gone: Vec<KeptRevision> =
+            dropped.into_iter().filter(|gone| !still_kept.contains(&gone.image)).collect();
+        self.untag_references(&gone);
+    }
+
+    /// A rejected revision is remembered for as long as the file still wants it.
+    fn is_wanted_and_rejected(&self, kept: &KeptRevision) -> bool {
+        let wanted = match self.inputs.desired {
+            Some(crate::desired::Wanted::Run(wanted)) => wanted.hash == kept.hash,
+            _ => true,
+        };
+        wanted && matches!(kept.verdict, RevisionVerdict::Rejected { .. })
+    }
+
+    fn untag_pulled(&mut self, which: impl Fn(&KeptRevision) -> bool) {
+        let gone: Vec<KeptRevision> =
+            self.record.revisions.iter().filter(|kept| which(kept)).cloned().collect();
+        self.untag_references(&gone);
+    }
+
+    /// References that evenkeel itself pulled, still mean what it pulled, and that no desired service names.
+    fn untag_references(&mut self, gone: &[KeptRevision]) {
+        for kept in gone.iter().filter(|kept| kept.pulled) {
+            let reference = &kept.spec.container.image;
+            let facts = self.inputs.observed.kept_images.get(&kept.image);
+            let still = facts.is_some_and(|facts| facts.tags.iter().any(|tag| tag == reference));
+            if still && !self.inputs.refs_in_use.contains(reference) {
+                self.tidy(
+                    None,
+                    Step::Untag { reference: reference.clone() },
+                    "its revision is not kept any more",
+                );
+            }
+        }
+    }
+}
