@@ -14,7 +14,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 /// Short waits instead of the defaults for people, so that tests end; nothing else differs from a daemon in use.
 const SHORT: [(&str, &str); 3] = [
     ("EVENKEEL_INTERVALS_REMOVAL_QUIET", "1s"),
-    ("EVENKEEL_LIMITS_DISK_FLOOR", "1m"),
+    ("EVENKEEL_LIMITS_DISK_FLOOR", "1MiB"),
     ("EVENKEEL_LOG_LEVEL", "debug"),
 ];
 
