@@ -4,6 +4,7 @@
 //! done unless it still carries our labels (invariant I1). Calls are never cancelled: the engine's implementation runs each
 //! to its end in a task of its own, and an answer that never comes is the outcome `Unknown`, not a failure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,8 @@ pub struct Executor<'a> {
     pub engine: &'a Arc<dyn Engine>,
     /// The instance id.
     pub owner: &'a str,
-    pub service: &'a ServiceId,
+    /// `None`: the step is about a network or a volume, and its containers may be of any service of ours.
+    pub service: Option<&'a ServiceId>,
     /// Pulls at a time on the whole host.
     pub pulls: &'a Semaphore,
     pub progress: &'a dyn Progress,
@@ -102,7 +104,8 @@ impl Executor<'_> {
         let Some(found) = self.engine.inspect(id).await? else {
             return Err(EngineError::new(op, id.short(), Failure::NotFound, "the container is gone"));
         };
-        if found.labels.owner != self.owner || found.labels.service != *self.service {
+        let other = self.service.is_some_and(|service| found.labels.service != *service);
+        if found.labels.owner != self.owner || other {
             let message = format!(
                 "the container belongs to {} of instance {}, so it was left alone",
                 found.labels.service, found.labels.owner
@@ -115,7 +118,11 @@ impl Executor<'_> {
     async fn pull(&self, image: &str, platform: Option<&str>) -> Result<Outcome> {
         // The semaphore is never closed; if it were, pulling without a limit is the lesser evil.
         let _permit = self.pulls.acquire().await.ok();
-        let progress = |event| self.progress.pull(self.service, image, &event);
+        let progress = |event| {
+            if let Some(service) = self.service {
+                self.progress.pull(service, image, &event);
+            }
+        };
         self.engine.pull(image, platform, &progress).await?;
         Ok(Outcome::Done)
     }
@@ -138,10 +145,10 @@ impl Executor<'_> {
         match tokio::time::timeout(EVIDENCE_DEADLINE, read).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(service = %self.service, %error, "could not read the log of a failed container")
+                tracing::debug!(container = id.short(), %error, "could not read the log of a failed container")
             }
             Err(_) => {
-                tracing::debug!(service = %self.service, container = id.short(), "reading the log took too long")
+                tracing::debug!(container = id.short(), "reading the log took too long")
             }
         }
         evidence(&bytes)
@@ -183,9 +190,11 @@ fn escape_into(line: &str, out: &mut String) {
     }
 }
 
-/// A step for people: what, on what. Never a value of the environment or a label.
+/// A step for people: what, on what. `names` are those of the containers of this pass; one that is not in it is told by its
+/// short id. Never a value of the environment or a label.
 #[must_use]
-pub fn describe(step: &Step) -> String {
+pub fn describe(step: &Step, names: &BTreeMap<ContainerId, String>) -> String {
+    let name = |id: &ContainerId| names.get(id).cloned().unwrap_or_else(|| id.short().to_owned());
     match step {
         Step::Pull { image, .. } => format!("pull {image}"),
         Step::Keep { image, repository, tag } => {
@@ -194,20 +203,18 @@ pub fn describe(step: &Step) -> String {
         Step::Untag { reference } => format!("drop image tag {reference}"),
         Step::CreateNetwork(network) => format!("create network {}", network.name),
         Step::CreateVolume(volume) => format!("create volume {}", volume.name),
-        Step::Create(creation) => {
-            format!("create container {} from {}", creation.name, creation.labels.image_ref)
-        }
-        Step::Start { id } => format!("start {}", id.short()),
-        Step::Stop { id, .. } => format!("stop {}", id.short()),
+        Step::Create(creation) => format!("create {} from {}", creation.name, creation.labels.image_ref),
+        Step::Start { id } => format!("start {}", name(id)),
+        Step::Stop { id, .. } => format!("stop {}", name(id)),
         Step::SetRestart { id, policy } => {
-            format!("set restart policy of {} to {}", id.short(), policy_name(*policy))
+            format!("set restart policy of {} to {}", name(id), policy_name(*policy))
         }
-        Step::SetResources { id, .. } => format!("set resources of {}", id.short()),
-        Step::Rename { id, name } => format!("rename {} to {name}", id.short()),
-        Step::Connect { id, network, .. } => format!("connect {} to network {network}", id.short()),
-        Step::Disconnect { id, network, .. } => format!("disconnect {} from network {network}", id.short()),
-        Step::SaveLogs { id, .. } => format!("save the last log lines of {}", id.short()),
-        Step::Remove { id, .. } => format!("remove {}", id.short()),
+        Step::SetResources { id, .. } => format!("set resources of {}", name(id)),
+        Step::Rename { id, name: new } => format!("rename {} to {new}", name(id)),
+        Step::Connect { id, network, .. } => format!("connect {} to network {network}", name(id)),
+        Step::Disconnect { id, network, .. } => format!("disconnect {} from network {network}", name(id)),
+        Step::SaveLogs { id, .. } => format!("save the last log lines of {}", name(id)),
+        Step::Remove { id, .. } => format!("remove {}", name(id)),
         Step::RemoveNetwork { name, .. } => format!("remove network {name}"),
     }
 }

@@ -11,8 +11,8 @@ use futures_util::try_join;
 use crate::desired::ident::{ServiceId, ServiceName};
 use crate::engine::{ContainerFilter, Observe, Result};
 use crate::state::observed::{
-    ContainerId, ContainerSummary, DependencyState, EngineSession, ImageFacts, ImageId, NameHolder,
-    ObservedContainer, ObservedNetwork, ObservedService, ObservedVolume, Parent, label,
+    ContainerId, ContainerStatus, ContainerSummary, DependencyState, EngineSession, ImageFacts, ImageId,
+    NameHolder, ObservedContainer, ObservedNetwork, ObservedService, ObservedVolume, Parent, label,
 };
 use crate::state::plan::{Failure, Lookups};
 
@@ -24,8 +24,8 @@ pub struct Surroundings<'a> {
     pub recorded: &'a BTreeSet<ContainerId>,
     /// How far the services this one depends on are, as their own last passes saw it.
     pub dependencies: BTreeMap<ServiceName, DependencyState>,
-    /// The serving containers of the service whose network namespace is shared.
-    pub parents: Vec<ContainerId>,
+    /// The container whose network namespace is shared, as that service's own last pass saw it.
+    pub parent: Option<ContainerId>,
     /// Free bytes where the engine keeps its files.
     pub disk_free: Option<u64>,
 }
@@ -46,7 +46,7 @@ pub async fn observe(
         images(engine, lookups),
         networks(engine, &lookups.networks),
         volumes(engine, &lookups.volumes),
-        parent(engine, &known.parents),
+        parent(engine, known.parent.as_ref()),
     )
     .await?;
     let (image, kept_images, keep_tags) = images;
@@ -202,14 +202,12 @@ async fn volumes(
     Ok(try_join_all(looks).await?.into_iter().collect())
 }
 
-/// The parent's own last pass told which containers serve; whether one still does is asked afresh, because a container
+/// The parent's own last pass told which container it is; whether that one still runs is asked afresh, because a container
 /// joined to a dead namespace is worse than one that waits.
-async fn parent(engine: &dyn Observe, serving: &[ContainerId]) -> Result<Option<Parent>> {
-    let found: Vec<ObservedContainer> =
-        try_join_all(serving.iter().map(|id| own(engine, id))).await?.into_iter().flatten().collect();
-    let best = found.into_iter().max_by_key(|container| (container.status.is_up(), container.started_at));
-    Ok(best.map(|container| Parent {
-        running: container.status.is_up(),
+async fn parent(engine: &dyn Observe, container: Option<&ContainerId>) -> Result<Option<Parent>> {
+    let Some(id) = container else { return Ok(None) };
+    Ok(own(engine, id).await?.map(|container| Parent {
+        running: container.status == ContainerStatus::Running,
         started_at: container.started_at,
         id: container.id,
     }))

@@ -1,0 +1,222 @@
+//! What every pass shares: the engine, the memory, the clocks, the desired state, and how much may be done at a time.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use super::board::Board;
+use super::clock::Clock;
+use super::measured::Measured;
+use super::progress::Progress;
+use super::records::{Records, RecordsError};
+use super::trigger::Inbox;
+use super::wish::Wish;
+use crate::desired::ident::ServiceId;
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::metrics::api::{ApiError, Command};
+use crate::state::decide::Limits;
+use crate::state::observed::{ContainerId, EngineSession};
+use crate::state::record::{HistoryEntry, Memo, Record};
+
+/// Pulls at a time on one host (DESIGN.md 7): more only share the same line.
+pub const PULLS: usize = 4;
+/// Services that are acted upon at a time (DESIGN.md 7): enough to hide waiting, few enough not to swamp a small host.
+pub const ACTORS: usize = 4;
+
+/// Free bytes where the engine keeps its files, when that can be told from here.
+pub type DiskProbe = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
+
+/// What [`Host::new`] is made of.
+pub struct Parts {
+    pub engine: Arc<dyn Engine>,
+    pub records: Arc<dyn Records>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub progress: Arc<dyn Progress>,
+    /// The instance id: what our owner label says.
+    pub owner: String,
+    pub limits: Limits,
+    pub disk_free: DiskProbe,
+}
+
+/// See the module.
+pub struct Host {
+    pub engine: Arc<dyn Engine>,
+    pub records: Arc<dyn Records>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub progress: Arc<dyn Progress>,
+    pub owner: String,
+    pub limits: Limits,
+    pub disk_free: DiskProbe,
+    pub board: Board,
+    pub inbox: Arc<Inbox>,
+    pub pulls: Semaphore,
+    pub actors: Semaphore,
+    pub guard: super::guard::Gatekeeper,
+    wish: RwLock<Option<Arc<Wish>>>,
+    session: AtomicU64,
+    cells: Mutex<BTreeMap<ServiceId, Arc<tokio::sync::Mutex<Cell>>>>,
+    requests: Mutex<BTreeMap<ServiceId, Vec<Request>>>,
+    stopping: AtomicBool,
+    stop: Notify,
+    store_writable: AtomicBool,
+}
+
+/// What is remembered of one service while the process lives. Held by its pass, which is the only one.
+#[derive(Debug, Default)]
+pub struct Cell {
+    pub record: Record,
+    pub memo: Memo,
+    /// History that could not be written yet.
+    pub untold: Vec<HistoryEntry>,
+    /// The record is on the disk as it is here.
+    pub durable: bool,
+    /// It was read from the memory at all.
+    pub loaded: bool,
+    /// Restarts by the engine that were counted already, by container.
+    pub restarts: BTreeMap<ContainerId, u32>,
+}
+
+/// An operator's word about one service, and where the answer goes.
+pub struct Request {
+    pub command: Command,
+    pub answer: oneshot::Sender<Result<String, ApiError>>,
+}
+
+impl Host {
+    #[must_use]
+    pub fn new(parts: Parts, session: EngineSession) -> Self {
+        let Parts { engine, records, clock, metrics, progress, owner, limits, disk_free } = parts;
+        let engine: Arc<dyn Engine> = Arc::new(Measured::new(engine, Arc::clone(&metrics)));
+        metrics.store_writable(true);
+        let host = Self {
+            engine,
+            records,
+            clock,
+            metrics,
+            progress,
+            owner,
+            limits,
+            disk_free,
+            board: Board::default(),
+            inbox: Arc::default(),
+            pulls: Semaphore::new(PULLS),
+            actors: Semaphore::new(ACTORS),
+            guard: super::guard::Gatekeeper::default(),
+            wish: RwLock::default(),
+            session: AtomicU64::new(session.0),
+            cells: Mutex::default(),
+            requests: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+            store_writable: AtomicBool::new(true),
+        };
+        host.board.set_host(|status| status.store_writable = true);
+        host
+    }
+
+    /// The desired state last taken over; `None` until it has been read once.
+    #[must_use]
+    pub fn wish(&self) -> Option<Arc<Wish>> {
+        self.wish.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over another desired state and returns the one before.
+    pub fn set_wish(&self, wish: Arc<Wish>) -> Option<Arc<Wish>> {
+        self.wish.write().unwrap_or_else(PoisonError::into_inner).replace(wish)
+    }
+
+    #[must_use]
+    pub fn session(&self) -> EngineSession {
+        EngineSession(self.session.load(Ordering::SeqCst))
+    }
+
+    /// The connection to the engine was lost: what is asked from now on belongs to another session. Remembered, so that
+    /// requests of an earlier session are known to be dead also after a restart of ours.
+    pub async fn next_session(&self) {
+        let session = EngineSession(self.session.fetch_add(1, Ordering::SeqCst).saturating_add(1));
+        if let Err(error) = self.records.set_session(session).await {
+            // Too low a number after a restart only keeps an open question open.
+            tracing::warn!(%error, "could not remember the engine session");
+        }
+    }
+
+    pub fn cell(&self, id: &ServiceId) -> Arc<tokio::sync::Mutex<Cell>> {
+        Arc::clone(lock(&self.cells).entry(id.clone()).or_default())
+    }
+
+    /// Forgets what only the process knows of a service: after a panic, or when the service is gone.
+    pub fn drop_cell(&self, id: &ServiceId) {
+        lock(&self.cells).remove(id);
+    }
+
+    /// Leaves an operator's word for the service's next pass: only a pass changes a record.
+    pub fn request(&self, id: &ServiceId, request: Request) {
+        lock(&self.requests).entry(id.clone()).or_default().push(request);
+    }
+
+    #[must_use]
+    pub fn take_requests(&self, id: &ServiceId) -> Vec<Request> {
+        lock(&self.requests).remove(id).unwrap_or_default()
+    }
+
+    /// Makes a record durable, and notes whether the store takes writes at all.
+    ///
+    /// # Errors
+    /// It is not durable: nothing that needs it may be done.
+    pub async fn save(
+        &self,
+        id: &ServiceId,
+        record: &Record,
+        history: &[HistoryEntry],
+    ) -> Result<(), RecordsError> {
+        let saved = self.records.save(id, record, history).await;
+        let writable = saved.is_ok();
+        if self.store_writable.swap(writable, Ordering::SeqCst) != writable {
+            self.metrics.store_writable(writable);
+            self.board.set_host(|status| status.store_writable = writable);
+            match &saved {
+                Ok(()) => tracing::info!("the store takes writes again"),
+                Err(error) => {
+                    tracing::error!(%error, "the store can't be written: nothing is done on the engine until it can");
+                }
+            }
+        }
+        saved
+    }
+
+    #[must_use]
+    pub fn store_writable(&self) -> bool {
+        self.store_writable.load(Ordering::SeqCst)
+    }
+
+    /// Passes end at their next step boundary from now on.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.stop.notify_waiters();
+    }
+
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Ends when [`Self::stop`] was called.
+    pub async fn stopped(&self) {
+        let notified = self.stop.notified();
+        tokio::pin!(notified);
+        // Registered before the flag is read, so that a stop in between is not missed.
+        notified.as_mut().enable();
+        if !self.stopping() {
+            notified.await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

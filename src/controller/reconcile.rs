@@ -1,0 +1,557 @@
+//! One pass for one service: observe, decide, remember, act, and again until nothing more can be done now.
+//!
+//! Guarantees: one pass per service at a time (the queue sees to it); the record is durable before the act it licenses
+//! (invariant I5), and when it cannot be made durable nothing is done; what cannot be observed is not decided about.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+
+use super::board::{Entry, Summary};
+use super::execute::{Executor, describe};
+use super::host::{Cell, Host, Request};
+use super::observe::{Surroundings, observe};
+use super::operate;
+use super::queue::{Reason, Reasons};
+use super::trigger::{Key, Trigger};
+use super::wish::Wish;
+use crate::desired::Wanted;
+use crate::desired::ident::{ServiceId, ServiceName};
+use crate::engine::EngineError;
+use crate::metrics::api::{ApiError, ApiErrorKind};
+use crate::metrics::{PassResult, RolloutResult, ServiceGauges};
+use crate::state::condition::{Condition, ConditionKind};
+use crate::state::decide::{Decision, Inputs, Removal, decide};
+use crate::state::observed::{ContainerId, DependencyProgress, DependencyState, ObservedService};
+use crate::state::plan::{Failure, Lookups, Next, Outcome, Planned, Step};
+use crate::state::record::{HistoryEntry, HistoryEvent, Record};
+use crate::state::settle::settle;
+use crate::state::time::{Mono, Now};
+use crate::state::{lookups, order, status};
+
+/// Rounds of one pass. A replacement takes about ten; something that needs more lets others go first and comes back.
+const ROUNDS: usize = 64;
+/// When a pass that used up its rounds goes on. Milliseconds.
+const BREATHER_MS: u64 = 1_000;
+
+/// How a pass ended, and when the service is looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassEnd {
+    /// Nothing is due: wait for a trigger.
+    Settled,
+    At(Mono),
+    /// Something outside of the service failed: try again after a backoff.
+    Failed,
+    /// evenkeel is being stopped.
+    Stopped,
+}
+
+/// What a pass came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassReport {
+    pub end: PassEnd,
+    pub result: PassResult,
+}
+
+/// What one round came to.
+enum Turn {
+    Again,
+    End(PassEnd),
+}
+
+/// Runs one pass. Total: every failure ends in a condition and a `PassEnd`.
+pub async fn pass(host: &Host, id: &ServiceId, reasons: &Reasons) -> PassReport {
+    let started = host.clock.now().mono;
+    let cell = host.cell(id);
+    let mut cell = cell.lock().await;
+    let mut pass = Pass {
+        host,
+        id,
+        acted: false,
+        rolled_back: false,
+        refused: false,
+        seen: Summary::new(),
+        again: None,
+        turn: None,
+    };
+    tracing::debug!(service = %id, reasons = ?reasons, "pass");
+    let end = pass.rounds(&mut cell).await;
+    let settled = (end == PassEnd::Settled).then(|| std::mem::take(&mut pass.seen));
+    let due = match end {
+        PassEnd::At(at) => Some(at),
+        _ => None,
+    };
+    host.board.ended(id, settled, due);
+    let result = pass.result(end);
+    let took = host.clock.now().mono.since(started);
+    host.metrics.reconciled(result, Duration::from_millis(took));
+    PassReport { end, result }
+}
+
+struct Pass<'a> {
+    host: &'a Host,
+    id: &'a ServiceId,
+    acted: bool,
+    rolled_back: bool,
+    refused: bool,
+    /// What the last look saw of the containers.
+    seen: Summary,
+    /// When the guard may think otherwise about a removal.
+    again: Option<Mono>,
+    /// The right to act. Kept to the end of the pass once it is there: nobody waits between a stop and a start.
+    turn: Option<SemaphorePermit<'a>>,
+}
+
+impl Pass<'_> {
+    fn result(&self, end: PassEnd) -> PassResult {
+        match end {
+            PassEnd::Failed => PassResult::Failed,
+            _ if self.rolled_back => PassResult::RolledBack,
+            _ if self.acted => PassResult::Acted,
+            _ if self.refused => PassResult::Refused,
+            _ => PassResult::Noop,
+        }
+    }
+
+    async fn rounds(&mut self, cell: &mut Cell) -> PassEnd {
+        if !cell.loaded && !self.load(cell).await {
+            return PassEnd::Failed;
+        }
+        for _ in 0..ROUNDS {
+            if self.host.stopping() {
+                return PassEnd::Stopped;
+            }
+            self.obey(cell).await;
+            match self.round(cell).await {
+                Turn::Again => {}
+                Turn::End(end) => return end,
+            }
+        }
+        tracing::warn!(service = %self.id, rounds = ROUNDS, "a pass takes very long; others go first");
+        PassEnd::At(self.host.clock.now().mono.after(BREATHER_MS))
+    }
+
+    async fn load(&self, cell: &mut Cell) -> bool {
+        match self.host.records.load(self.id).await {
+            Ok(record) => {
+                cell.record = record;
+                cell.loaded = true;
+                cell.durable = true;
+                true
+            }
+            Err(error) => {
+                let text = format!("its record cannot be read ({error}), so nothing is done to it");
+                self.trouble(&Condition::new(ConditionKind::Waiting, "StoreUnreadable", text));
+                false
+            }
+        }
+    }
+
+    /// Operators' words come first: they change the record, and the round that follows acts on it.
+    async fn obey(&self, cell: &mut Cell) {
+        for Request { command, answer } in self.host.take_requests(self.id) {
+            let now = self.host.clock.now();
+            let reply = match operate::apply(&cell.record, &mut cell.memo, &command, now) {
+                Ok((record, entry)) => {
+                    let message = entry.reason.clone();
+                    tracing::info!(service = %self.id, event = ?entry.event, reason = message, "an operator's word");
+                    let saved = self.persist(cell, record, &[entry]).await;
+                    saved.map(|()| message).map_err(|error| ApiError::new(ApiErrorKind::Unavailable, error))
+                }
+                Err(text) => Err(ApiError::new(ApiErrorKind::Conflict, text)),
+            };
+            if let Ok(message) = &reply {
+                // Whoever waits for the effect must not take the status of before for it.
+                let condition = Condition::new(ConditionKind::Progressing, "Operator", message.clone());
+                self.trouble(&condition);
+            }
+            // Whoever asked may have gone away; the word stands.
+            let _ = answer.send(reply);
+        }
+    }
+
+    async fn round(&mut self, cell: &mut Cell) -> Turn {
+        let Some(wish) = self.host.wish() else { return Turn::End(PassEnd::Settled) };
+        let desired = wish.wanted(self.id, &cell.record);
+        let desired = desired.as_deref();
+        let session = self.host.session();
+        let wanted = lookups(self.id, desired, &cell.record, self.host.clock.now());
+        let known = self.surroundings(&wanted, &cell.record);
+        let observed = match observe(&*self.host.engine, &self.host.owner, self.id, &wanted, known).await {
+            Ok(observed) => observed,
+            Err(error) => return self.blind(desired, cell, &error),
+        };
+        if self.host.session() != session {
+            // The connection was lost while we looked: parts of this view may be from before.
+            return Turn::Again;
+        }
+        self.count_restarts(cell, &observed);
+        self.seen = summary(&observed);
+        let now = self.host.clock.now();
+        self.host.guard.note(self.id, !observed.containers.is_empty(), &cell.record.source);
+        let held = match desired {
+            Some(_) => None,
+            None => self.host.guard.held(&wish, self.id, now.mono),
+        };
+        self.again = held.as_ref().and_then(|held| held.again);
+        let inputs = Inputs {
+            id: self.id,
+            owner: &self.host.owner,
+            desired,
+            removal: held.as_ref().map_or(Removal::Allowed, |held| Removal::Held(&held.text)),
+            observed: &observed,
+            record: &cell.record,
+            memo: &cell.memo,
+            refs_in_use: &wish.images,
+            now,
+            limits: self.host.limits,
+        };
+        let decision = decide(inputs);
+        self.commit(cell, &wish, desired, &observed, decision, now).await
+    }
+
+    /// Remembers the decision, tells it, and acts on it.
+    async fn commit(
+        &mut self,
+        cell: &mut Cell,
+        wish: &Wish,
+        desired: Option<&Wanted>,
+        observed: &ObservedService,
+        decision: Decision,
+        now: Now,
+    ) -> Turn {
+        let Decision { record, memo, plan, next, condition, history } = decision;
+        let changed = record != cell.record;
+        // Nothing is done while the store cannot be written, not even what this record does not have to license.
+        let probe = !plan.is_empty() && !self.host.store_writable();
+        if (changed || !history.is_empty() || !cell.durable || probe)
+            && let Err(error) = self.persist(cell, record, &history).await
+        {
+            let text = format!("nothing is done until its record can be written: {error}");
+            let condition = Condition::new(ConditionKind::Waiting, "StoreUnwritable", text);
+            self.publish(wish, desired, observed, cell, &condition, now);
+            return Turn::End(PassEnd::Failed);
+        }
+        self.count_history(cell, &history, desired, now);
+        self.count_downtime(cell, memo.down_since, now.mono);
+        cell.memo = memo;
+        self.publish(wish, desired, observed, cell, &condition, now);
+        self.refused |=
+            matches!(condition.kind, ConditionKind::Held | ConditionKind::Frozen | ConditionKind::Orphaned);
+        if plan.is_empty() {
+            return self.rest(cell, &condition, next).await;
+        }
+        match self.act(cell, observed, &plan).await {
+            Acted::All => match next {
+                Next::Again => Turn::Again,
+                Next::At(at) => Turn::End(PassEnd::At(at)),
+                Next::AwaitChange => Turn::End(PassEnd::Settled),
+            },
+            // What follows a failure is a decision too.
+            Acted::Part => Turn::Again,
+            Acted::Unremembered => Turn::End(PassEnd::Failed),
+        }
+    }
+
+    async fn rest(&self, cell: &mut Cell, condition: &Condition, next: Next) -> Turn {
+        match next {
+            Next::Again => Turn::Again,
+            Next::At(at) => Turn::End(PassEnd::At(at)),
+            Next::AwaitChange => {
+                if condition.kind == ConditionKind::Removed {
+                    self.bury(cell).await;
+                }
+                Turn::End(self.again.map_or(PassEnd::Settled, PassEnd::At))
+            }
+        }
+    }
+
+    /// The service is not wanted and nothing is left of it.
+    async fn bury(&self, cell: &mut Cell) {
+        if let Err(error) = self.host.records.forget(self.id).await {
+            tracing::warn!(service = %self.id, %error, "its record could not be dropped; that is tried again at the next look");
+            return;
+        }
+        *cell = Cell::default();
+        self.host.board.remove(self.id);
+        self.host.guard.forget(self.id);
+        self.host.metrics.forget(self.id);
+        tracing::info!(service = %self.id, "removed");
+    }
+
+    /// Takes the steps in order. Each outcome is remembered, durably where it changes the record, before the next step.
+    async fn act(&mut self, cell: &mut Cell, observed: &ObservedService, plan: &[Planned]) -> Acted {
+        let executor = Executor {
+            engine: &self.host.engine,
+            owner: &self.host.owner,
+            service: Some(self.id),
+            pulls: &self.host.pulls,
+            progress: &*self.host.progress,
+        };
+        let names: BTreeMap<ContainerId, String> =
+            observed.containers.iter().map(|c| (c.id.clone(), c.name.clone())).collect();
+        let mut failed = false;
+        for planned in plan {
+            let session = self.host.session();
+            let outcome = if failed || self.host.stopping() {
+                failed = true;
+                Outcome::NotTried
+            } else {
+                self.acted = true;
+                self.wait_for_turn(&planned.step).await;
+                self.take(&executor, planned, &names, observed).await
+            };
+            failed |= matches!(outcome, Outcome::Failed { .. });
+            let now = self.host.clock.now();
+            let mut record = cell.record.clone();
+            let history = settle(&mut record, &mut cell.memo, planned, &outcome, session, now);
+            self.count_history(cell, &history, None, now);
+            if record == cell.record && history.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.persist(cell, record.clone(), &history).await {
+                tracing::error!(service = %self.id, %error, "what was just done could not be written down; stopping here");
+                // It happened, so it is true; it is written down before anything else is done.
+                cell.record = record;
+                cell.untold.extend(history);
+                return Acted::Unremembered;
+            }
+        }
+        if failed { Acted::Part } else { Acted::All }
+    }
+
+    /// A few services act at a time. A pull has a limit of its own and must not keep others from being healed.
+    async fn wait_for_turn(&mut self, step: &Step) {
+        if matches!(step, Step::Pull { .. }) {
+            self.turn = None;
+        } else if self.turn.is_none() {
+            // The semaphore is never closed; if it were, acting without a limit is the lesser evil.
+            self.turn = self.host.actors.acquire().await.ok();
+        }
+    }
+
+    async fn take(
+        &self,
+        executor: &Executor<'_>,
+        planned: &Planned,
+        names: &BTreeMap<ContainerId, String>,
+        observed: &ObservedService,
+    ) -> Outcome {
+        let words = describe(&planned.step, names);
+        tracing::info!(service = %self.id, slot = planned.slot, step = words, because = %planned.cause);
+        self.host.progress.step(self.id, planned, &words);
+        let outcome = tokio::select! {
+            outcome = executor.take(&planned.step) => outcome,
+            // Only a pull may be left behind: the engine drops it and nothing on the host has changed.
+            () = self.host.stopped(), if matches!(planned.step, Step::Pull { .. }) => Outcome::NotTried,
+        };
+        match &outcome {
+            Outcome::Failed { kind, text } => {
+                tracing::warn!(service = %self.id, step = words, kind = kind.as_str(), error = text, "a step failed");
+            }
+            Outcome::Done => self.count_start(&planned.step, observed),
+            Outcome::Created(_) | Outcome::Logs(_) | Outcome::NotTried => {}
+        }
+        self.host.progress.outcome(self.id, planned, &outcome);
+        outcome
+    }
+
+    /// Makes the record durable. On failure the old one stays, so that the next round decides the same again.
+    async fn persist(&self, cell: &mut Cell, record: Record, history: &[HistoryEntry]) -> Result<(), String> {
+        let lines: Vec<HistoryEntry> = cell.untold.iter().chain(history).cloned().collect();
+        match self.host.save(self.id, &record, &lines).await {
+            Ok(()) => {
+                cell.record = record;
+                cell.durable = true;
+                cell.untold.clear();
+                Ok(())
+            }
+            Err(error) => {
+                cell.durable = false;
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn surroundings<'r>(&self, wanted: &Lookups, record: &'r Record) -> Surroundings<'r> {
+        let sibling =
+            |name: &ServiceName| ServiceId { project: self.id.project.clone(), service: name.clone() };
+        let wish = self.host.wish();
+        let dependencies = wanted.dependencies.iter().map(|name| {
+            let id = sibling(name);
+            let desired = wish.as_ref().is_some_and(|wish| wish.state.services.contains_key(&id));
+            let state = self.host.board.progress(&id).unwrap_or_else(|| DependencyState {
+                desired,
+                progress: DependencyProgress::Pending,
+                serving: BTreeMap::new(),
+            });
+            (name.clone(), state)
+        });
+        let entry = wanted.parent.as_ref().and_then(|id| self.host.board.entry(id));
+        Surroundings {
+            session: self.host.session(),
+            recorded: &record.containers,
+            dependencies: dependencies.collect(),
+            parent: entry.and_then(|entry| entry.parent).map(|parent| parent.id),
+            disk_free: (self.host.disk_free)(),
+        }
+    }
+
+    /// The engine did not show us everything: nothing is decided.
+    fn blind(&self, desired: Option<&Wanted>, cell: &Cell, error: &EngineError) -> Turn {
+        let reason = match error.kind {
+            Failure::Unreachable | Failure::Unknown => "EngineUnreachable",
+            _ => "EngineError",
+        };
+        let text = format!("the engine could not be asked ({error}); left as it is until it can");
+        let condition = Condition::new(ConditionKind::Waiting, reason, text);
+        tracing::debug!(service = %self.id, %error, "could not look");
+        if self.host.board.entry(self.id).is_none() {
+            let now = self.host.clock.now();
+            if let Some(wish) = self.host.wish() {
+                let nothing = ObservedService::default();
+                self.publish(&wish, desired, &nothing, cell, &condition, now);
+            }
+        }
+        self.trouble(&condition);
+        Turn::End(PassEnd::Failed)
+    }
+
+    /// Puts a condition up that is not the decision's.
+    fn trouble(&self, condition: &Condition) {
+        let now = self.host.clock.now();
+        self.host.board.condition(self.id, condition, now.wall);
+        self.host.progress.condition(self.id, condition);
+    }
+
+    fn publish(
+        &self,
+        wish: &Wish,
+        desired: Option<&Wanted>,
+        observed: &ObservedService,
+        cell: &Cell,
+        condition: &Condition,
+        now: Now,
+    ) {
+        let before = self.host.board.entry(self.id).map(|entry| entry.status);
+        let record = &cell.record;
+        let status =
+            status::status(self.id, desired, observed, record, condition.clone(), before.as_ref(), now.wall);
+        self.gauges(&status, desired, cell);
+        let progress = status::dependency(desired, observed, record, condition);
+        let parent = status::parent(observed, record);
+        let entry = Entry { status, progress, parent, settled: None, due: None };
+        let (changed, moved) = self.host.board.publish(self.id, entry);
+        if changed {
+            tracing::info!(service = %self.id, condition = condition.kind.as_str(), reason = condition.reason, message = condition.message);
+            self.host.progress.condition(self.id, condition);
+        }
+        if moved {
+            for dependent in wish.dependents(&Key::Service(self.id.clone())) {
+                let key = Key::Service(dependent.clone());
+                self.host.inbox.post(Trigger::Key(key, Reason::Related));
+            }
+        }
+    }
+}
+
+/// How far a plan was carried out.
+enum Acted {
+    All,
+    /// A step failed, or evenkeel is being stopped.
+    Part,
+    /// A step was taken that could not be written down.
+    Unremembered,
+}
+
+/// What the engine's list would say of these containers.
+fn summary(observed: &ObservedService) -> Summary {
+    observed.containers.iter().map(|c| (c.id.clone(), (c.name.clone(), c.status))).collect()
+}
+
+/// Counting: what a pass did, in numbers.
+impl Pass<'_> {
+    fn gauges(&self, status: &crate::state::condition::ServiceStatus, desired: Option<&Wanted>, cell: &Cell) {
+        let good = cell.record.good.as_ref();
+        let serving = cell.record.revisions.iter().find(|kept| Some(&kept.id) == good);
+        let drift = match desired {
+            Some(Wanted::Run(wanted)) => {
+                serving.is_none_or(|kept| kept.hash != wanted.hash)
+                    || status.running < status.desired_replicas
+            }
+            Some(Wanted::Frozen(_)) | None => false,
+        };
+        let gauges = ServiceGauges {
+            condition: status.condition.kind,
+            desired: status.desired_replicas,
+            running: status.running,
+            ready: status.ready,
+            revision: status.revision.as_deref().map(|revision| (revision, status.image.as_str())),
+            drift,
+            rejected: status.rejected.is_some(),
+            held: cell.record.hold.is_some(),
+        };
+        self.host.metrics.service(self.id, &gauges);
+    }
+
+    fn count_history(&mut self, cell: &Cell, history: &[HistoryEntry], desired: Option<&Wanted>, now: Now) {
+        let took = Duration::from_millis(cell.memo.rollout_since.map_or(0, |since| now.mono.since(since)));
+        let order = match desired {
+            Some(Wanted::Run(wanted)) => order::order(&wanted.spec).as_str(),
+            Some(Wanted::Frozen(_)) | None => "stop-first",
+        };
+        for entry in history {
+            match entry.event {
+                HistoryEvent::Committed => self.host.metrics.rollout(order, RolloutResult::Committed, took),
+                HistoryEvent::Rejected => {
+                    self.rolled_back = true;
+                    let back = cell.record.good.is_some() && cell.record.good != entry.revision;
+                    let result = if back { RolloutResult::RolledBack } else { RolloutResult::Failed };
+                    self.host.metrics.rollout(order, result, took);
+                }
+                HistoryEvent::RolledBack => self.host.metrics.rolled_back(self.id),
+                HistoryEvent::Started
+                | HistoryEvent::Held
+                | HistoryEvent::Released
+                | HistoryEvent::Retried
+                | HistoryEvent::Updated
+                | HistoryEvent::Repaired
+                | HistoryEvent::Removed => {}
+            }
+            tracing::info!(
+                service = %self.id, event = ?entry.event, image = entry.image, reason = entry.reason, "history"
+            );
+        }
+    }
+
+    /// The slot was down from the stop of its last serving container until the decision saw it serve again.
+    fn count_downtime(&self, cell: &Cell, after: Option<Mono>, now: Mono) {
+        if let (Some(since), None) = (cell.memo.down_since, after) {
+            self.host.metrics.downtime(self.id, Duration::from_millis(now.since(since)));
+        }
+    }
+
+    fn count_restarts(&self, cell: &mut Cell, observed: &ObservedService) {
+        let mut counts = BTreeMap::new();
+        for container in &observed.containers {
+            let before = cell.restarts.get(&container.id).copied();
+            let more = container.restart_count.saturating_sub(before.unwrap_or(container.restart_count));
+            if more > 0 {
+                self.host.metrics.restarted(self.id, more);
+            }
+            counts.insert(container.id.clone(), container.restart_count);
+        }
+        cell.restarts = counts;
+    }
+
+    /// A start of something that had run before is a restart.
+    fn count_start(&self, step: &Step, observed: &ObservedService) {
+        let Step::Start { id } = step else { return };
+        let ran: BTreeSet<&ContainerId> =
+            observed.containers.iter().filter(|c| c.started_at.is_some()).map(|c| &c.id).collect();
+        if ran.contains(id) {
+            self.host.metrics.restarted(self.id, 1);
+        }
+    }
+}

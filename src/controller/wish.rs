@@ -1,0 +1,125 @@
+//! The desired state as the loop needs it: with what refers to what, and since when it has been so.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::trigger::Key;
+use crate::desired::ident::{ServiceId, ServiceName};
+use crate::desired::spec::{MountSource, NetworkMode, ServiceSpec};
+use crate::desired::{DesiredState, Wanted};
+use crate::state::record::Record;
+use crate::state::time::Mono;
+
+/// One desired state, from the moment it was taken over until the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    pub state: DesiredState,
+    /// When it last changed: removals wait until it has been quiet for a while.
+    pub since: Mono,
+    /// Every image reference that a service names: never untagged.
+    pub images: BTreeSet<String>,
+    /// Who must look again when a service, a network or a volume changed.
+    dependents: BTreeMap<Key, BTreeSet<ServiceId>>,
+}
+
+impl Wish {
+    #[must_use]
+    pub fn new(state: DesiredState, since: Mono) -> Self {
+        let mut images = BTreeSet::new();
+        let mut dependents: BTreeMap<Key, BTreeSet<ServiceId>> = BTreeMap::new();
+        for (id, wanted) in &state.services {
+            let Wanted::Run(revision) = wanted else { continue };
+            images.insert(revision.spec.container.image.clone());
+            for key in needs(id, &revision.spec) {
+                dependents.entry(key).or_default().insert(id.clone());
+            }
+        }
+        Self { state, since, images, dependents }
+    }
+
+    /// What is wanted of a service. One whose file does not load any more is frozen, also when nothing of that file could
+    /// be read: the record remembers where it was defined (invariant I2).
+    #[must_use]
+    pub fn wanted(&self, id: &ServiceId, record: &Record) -> Option<Cow<'_, Wanted>> {
+        if let Some(wanted) = self.state.services.get(id) {
+            return Some(Cow::Borrowed(wanted));
+        }
+        let problems = self.state.broken.get(&record.source)?;
+        Some(Cow::Owned(Wanted::Frozen(problems.clone())))
+    }
+
+    /// Services that must look again when this changed.
+    pub fn dependents(&self, key: &Key) -> impl Iterator<Item = &ServiceId> {
+        self.dependents.get(key).into_iter().flatten()
+    }
+
+    /// Every key of this state.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        let networks = self.state.networks.keys().cloned().map(Key::Network);
+        let volumes = self.state.volumes.keys().cloned().map(Key::Volume);
+        networks.chain(volumes).chain(self.state.services.keys().cloned().map(Key::Service))
+    }
+
+    /// The keys for which this state says something else than `before`, in either direction.
+    #[must_use]
+    pub fn changed(&self, before: Option<&Self>) -> BTreeSet<Key> {
+        let Some(before) = before else { return self.keys().collect() };
+        let mut keys = BTreeSet::new();
+        differing(&before.state.networks, &self.state.networks, |name| {
+            keys.insert(Key::Network(name.clone()))
+        });
+        differing(&before.state.volumes, &self.state.volumes, |name| keys.insert(Key::Volume(name.clone())));
+        differing(&before.state.services, &self.state.services, |id| keys.insert(Key::Service(id.clone())));
+        keys
+    }
+
+    /// These services with everything they need, directly or not: what `apply web` is about.
+    #[must_use]
+    pub fn with_needs(&self, services: &BTreeSet<ServiceId>) -> BTreeSet<Key> {
+        let mut keys = BTreeSet::new();
+        let mut open: Vec<ServiceId> = services.iter().cloned().collect();
+        while let Some(id) = open.pop() {
+            if !keys.insert(Key::Service(id.clone())) {
+                continue;
+            }
+            let Some(Wanted::Run(revision)) = self.state.services.get(&id) else { continue };
+            for need in needs(&id, &revision.spec) {
+                match need {
+                    Key::Service(id) => open.push(id),
+                    other => {
+                        keys.insert(other);
+                    }
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// What must be there before a service can run.
+fn needs(id: &ServiceId, spec: &ServiceSpec) -> BTreeSet<Key> {
+    let sibling =
+        |name: &ServiceName| Key::Service(ServiceId { project: id.project.clone(), service: name.clone() });
+    let mut keys: BTreeSet<Key> = spec.policy.depends_on.keys().map(sibling).collect();
+    if let NetworkMode::Service(parent) = &spec.container.network_mode {
+        keys.insert(sibling(parent));
+    }
+    keys.extend(spec.live.networks.keys().cloned().map(Key::Network));
+    keys.extend(spec.container.mounts.values().filter_map(|mount| match &mount.source {
+        MountSource::Volume { name: Some(name), .. } => Some(Key::Volume(name.clone())),
+        _ => None,
+    }));
+    keys
+}
+
+fn differing<K: Ord, V: PartialEq>(
+    before: &BTreeMap<K, V>,
+    after: &BTreeMap<K, V>,
+    mut found: impl FnMut(&K) -> bool,
+) {
+    let changed = after.iter().filter(|(key, value)| before.get(key) != Some(*value)).map(|(key, _)| key);
+    let gone = before.keys().filter(|key| !after.contains_key(key));
+    for key in changed.chain(gone) {
+        found(key);
+    }
+}
