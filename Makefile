@@ -27,5 +27,6 @@ deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
 	cargo deny --locked --offline check licenses bans sources
 
+# Removes what `make run` made, and nothing else.
 clean-example:
 	@scripts/clean-example.sh

@@ -82,12 +82,13 @@ case ${1:-} in
         image "$@"
         ;;
     example)
-        image evenkeel-example/web:1.0 VERSION=1.0
-        image evenkeel-example/web:1.1 VERSION=1.1
-        # Ends at once: what a release with a typo in its start script looks like.
-        image evenkeel-example/web:broken VERSION=broken -- fail 3
+        name=${EVENKEEL_EXAMPLE_IMAGE:-evenkeel-example/web}
+        image "$name:1.0" VERSION=1.0
+        image "$name:1.1" VERSION=1.1
+        # Ends at once: what a release with a typing error in its start script looks like.
+        image "$name:broken" VERSION=broken -- fail 3
         # Runs, but never becomes healthy.
-        image evenkeel-example/web:sick VERSION=sick NEVER_HEALTHY=1
+        image "$name:sick" VERSION=sick NEVER_HEALTHY=1
         ;;
     *)
         sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
