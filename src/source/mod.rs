@@ -1,1 +1,10 @@
 //! SHELL, inbound: where the desired state is read from. Publishes whole snapshots; an error is never an empty snapshot.
+
+pub mod debounce;
+pub mod dir;
+mod dir_watch;
+mod payload;
+pub mod read;
+
+pub use dir::{DirSource, Published, Settings, Update, Updates};
+pub use read::{SourceError, read_payload, read_snapshot};

@@ -7,3 +7,5 @@ mod layering;
 mod metrics;
 mod queue;
 mod server;
+mod source;
+mod store;
