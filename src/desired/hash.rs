@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::spec::ContainerSpec;
+use super::spec::{ContainerSpec, NetworkSpec, SourcePlace, VolumeSpec};
 
 /// SHA-256, lower-case hex, over the canonical form of a [`ContainerSpec`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,4 +82,28 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(list) => list.is_empty(),
         _ => false,
     }
+}
+
+/// The hash of a network's definition, for the label on it: 64 hex digits. Where it is written does not count.
+#[must_use]
+pub fn network_definition(network: &NetworkSpec) -> String {
+    definition("network", &NetworkSpec { source: SourcePlace::default(), ..network.clone() })
+}
+
+/// The hash of a volume's definition, for the label on it: 64 hex digits. Where it is written does not count.
+#[must_use]
+pub fn volume_definition(volume: &VolumeSpec) -> String {
+    definition("volume", &VolumeSpec { source: SourcePlace::default(), ..volume.clone() })
+}
+
+fn definition(what: &str, spec: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(spec).unwrap_or_default();
+    prune(&mut value);
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, value| !is_empty(value));
+    }
+    let mut digest = Sha256::new();
+    digest.update(format!("evenkeel {what} 1\n"));
+    digest.update(value.to_string());
+    hex::encode(digest.finalize())
 }

@@ -1,7 +1,10 @@
 //! SHELL, outbound: the container engine in our words. `docker` (bollard) and `sim` (the simulated engine) implement it; nobody else
 //! knows an engine's API, and no error is told by its text outside this folder.
 
+pub mod convert;
+pub mod docker;
 pub mod error;
+pub mod registry;
 pub mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,1 +1,3 @@
 //! SHELL: registry credentials and image retention.
+
+pub mod credentials;

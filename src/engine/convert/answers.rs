@@ -1,0 +1,146 @@
+//! What we read of the engine's answers: only the fields we use, every one optional, every word open.
+//!
+//! An answer with fields missing, `null` where a list should be, or words no one has heard of yet is still read
+//! (RELIABILITY.md E18; a closed enum would lose a whole list for one word).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Reads `null` as the default, as Go's encoder writes empty maps and lists.
+fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
+}
+
+macro_rules! answer {
+    ($(#[$doc:meta])* $name:ident { $($(#[$attr:meta])* $field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(rename_all = "PascalCase", default)]
+        pub struct $name {
+            $($(#[$attr])* #[serde(deserialize_with = "nullable")] pub $field: $type,)*
+        }
+    };
+}
+
+answer!(Version {
+    version: String,
+    api_version: String,
+    #[serde(rename = "MinAPIVersion")]
+    min_api_version: String,
+    os: String,
+    arch: String,
+});
+answer!(Info {
+    #[serde(rename = "ID")]
+    id: String,
+    docker_root_dir: String,
+    live_restore_enabled: bool,
+    #[serde(rename = "NCPU")]
+    cpus: u32,
+});
+answer!(
+    /// A row of `/containers/json`.
+    ListedContainer {
+        id: String,
+        names: Vec<String>,
+        labels: BTreeMap<String, String>,
+        state: String,
+        #[serde(rename = "ImageID")]
+        image_id: String,
+        ports: Vec<ListedPort>,
+    }
+);
+answer!(ListedPort { public_port: Option<u16>, r#type: String });
+answer!(Container {
+    id: String,
+    name: String,
+    created: String,
+    image: String,
+    restart_count: i64,
+    state: ContainerState,
+    config: ContainerConfig,
+    host_config: HostConfig,
+    network_settings: NetworkSettings,
+    mounts: Vec<MountPoint>,
+});
+answer!(ContainerState {
+    status: String,
+    running: bool,
+    paused: bool,
+    restarting: bool,
+    dead: bool,
+    #[serde(rename = "OOMKilled")]
+    oom_killed: bool,
+    exit_code: i64,
+    error: String,
+    started_at: String,
+    finished_at: String,
+    health: Option<HealthState>,
+});
+answer!(HealthState { status: String, log: Vec<HealthResult> });
+answer!(HealthResult { exit_code: i64, output: String });
+answer!(ContainerConfig {
+    labels: BTreeMap<String, String>,
+    stop_timeout: Option<i64>,
+    tty: bool,
+});
+answer!(HostConfig {
+    network_mode: String,
+    restart_policy: RestartPolicy,
+    memory: i64,
+    memory_reservation: i64,
+    memory_swap: i64,
+    nano_cpus: i64,
+    cpu_shares: i64,
+    cpu_period: i64,
+    cpu_quota: i64,
+    cpuset_cpus: String,
+    pids_limit: Option<i64>,
+});
+answer!(RestartPolicy { name: String, maximum_retry_count: i64 });
+answer!(NetworkSettings { networks: BTreeMap<String, Endpoint> });
+answer!(Endpoint {
+    #[serde(rename = "NetworkID")]
+    network_id: String,
+    aliases: Vec<String>,
+});
+answer!(MountPoint { r#type: String, name: String, destination: String });
+answer!(Image {
+    id: String,
+    repo_digests: Vec<String>,
+    repo_tags: Vec<String>,
+    size: i64,
+    architecture: String,
+    variant: String,
+    config: ImageConfig,
+});
+answer!(ImageConfig {
+    healthcheck: Option<ImageHealthcheck>,
+    volumes: BTreeMap<String, Value>,
+    entrypoint: Vec<String>,
+});
+answer!(ImageHealthcheck { test: Vec<String> });
+answer!(ListedImage { id: String, repo_tags: Vec<String> });
+answer!(Network {
+    id: String,
+    name: String,
+    driver: String,
+    labels: BTreeMap<String, String>,
+    containers: BTreeMap<String, Value>,
+});
+answer!(Volume { name: String, driver: String, labels: BTreeMap<String, String> });
+answer!(Event { r#type: String, action: String, actor: EventActor });
+answer!(EventActor {
+    #[serde(rename = "ID")]
+    id: String,
+    attributes: BTreeMap<String, String>,
+});
+answer!(
+    /// What the engine says about a request that it refuses.
+    Refusal {
+        #[serde(rename = "message")]
+        message: String,
+    }
+);
