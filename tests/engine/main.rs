@@ -1,2 +1,33 @@
-//! One contract, several engines: the same assertions about the simulated and the real engine, so that the simulation stays honest.
+//! One contract, several engines: the same assertions about the simulated and the real engine, so that the simulation stays
+//! honest. Where engines differ an assertion names a set: it is the set that `state` must cope with.
+//!
+//! Every assertion is a function over a [`bench::Bench`]; `contract!` makes a test of it for each engine. Simulated ones run in
+//! virtual time. Real ones need a Docker engine, clean up behind them, and say `SKIPPED` where there is none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+/// Makes tests of assertions: `simulated::<name>` and `real::<name>`.
+macro_rules! contract {
+    ($($name:ident),* $(,)?) => {
+        mod simulated {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name(&crate::simulated::Simulated::new()).await;
+            })*
+        }
+    };
+}
+
+mod bench;
+mod create;
+mod events;
+mod health;
+mod image;
+mod lifecycle;
+mod network;
+mod restart;
+mod simulated;
+// Shared with the end-to-end tests, which use more of it.
+#[allow(unused_imports)]
+#[path = "../support/mod.rs"]
+mod support;
+mod update;

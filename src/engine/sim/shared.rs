@@ -18,7 +18,7 @@ pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// A simulated engine to share: clones see one host.
 ///
-/// Time is virtual until [`Sim::run`] is polled: a call that takes time moves the host's clock and returns at once. In real time the
+/// Time is virtual until [`Sim::run`]: a call that takes time moves the host's clock and returns at once. In real time the
 /// clock follows tokio's, and such a call waits.
 #[derive(Debug, Clone, Default)]
 pub struct Sim {
@@ -99,20 +99,22 @@ impl Sim {
         self.with(|host| host.advance(ms));
     }
 
-    /// Lets the host's time pass with tokio's clock, for as long as it is polled.
-    pub async fn run(self) {
+    /// From here on the host's time passes with tokio's clock, for as long as the returned future is polled.
+    pub fn run(self) -> impl Future<Output = ()> + Send {
         self.inner.real_time.store(true, Ordering::SeqCst);
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let began = tokio::time::Instant::now();
         let start = self.with(|host| host.now);
-        loop {
-            ticks.tick().await;
-            let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.with(|host| {
-                let behind = start.saturating_add(passed).saturating_sub(host.now);
-                host.advance(behind);
-            });
+        async move {
+            let mut ticks = tokio::time::interval(TICK);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.with(|host| {
+                    let behind = start.saturating_add(passed).saturating_sub(host.now);
+                    host.advance(behind);
+                });
+            }
         }
     }
 

@@ -1,0 +1,178 @@
+//! Networks and volumes.
+
+use std::collections::BTreeSet;
+
+use evenkeel::desired::spec::{Endpoint, NetworkMode};
+use evenkeel::state::observed::label;
+use evenkeel::state::plan::Failure;
+
+use crate::bench::{App, Bench, creation, join, kind, look, network, volume};
+
+contract!(
+    a_network_is_made_once_and_is_ours,
+    a_network_of_somebody_else_keeps_its_name,
+    two_networks_of_one_name_are_both_shown,
+    a_network_in_use_is_not_removed,
+    a_network_without_running_containers_is_removed,
+    containers_join_and_leave_networks_while_they_run,
+    a_container_joins_several_networks_with_its_service_as_alias,
+    a_network_that_is_not_there_cannot_be_joined,
+    network_modes_are_reported_as_asked_for,
+    a_volume_is_made_once_and_is_ours,
+);
+
+async fn a_network_is_made_once_and_is_ours(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let spec = network(bench, "default");
+    let id = engine.create_network(&spec, bench.project()).await.unwrap();
+    assert_eq!(engine.create_network(&spec, bench.project()).await.unwrap(), id);
+    let named = engine.networks_named(&spec.name).await.unwrap();
+    let [one] = named.as_slice() else { panic!("one network: {named:?}") };
+    assert_eq!((&one.id, one.driver.as_str()), (&id, "bridge"));
+    assert_eq!(one.labels.get(label::OWNER).map(String::as_str), Some(bench.project()));
+    assert_eq!(one.labels.get(label::COMPOSE_NETWORK).map(String::as_str), Some("default"));
+    assert_eq!(engine.owned_networks(bench.project()).await.unwrap(), named);
+    let part = format!("{}_defaul", bench.project());
+    assert!(engine.networks_named(&part).await.unwrap().is_empty(), "a part of the name is another name");
+}
+
+async fn a_network_of_somebody_else_keeps_its_name(bench: &dyn Bench) {
+    let spec = network(bench, "theirs");
+    assert!(bench.foreign_network(&spec.name));
+    let refused = kind(bench.engine().create_network(&spec, bench.project()).await);
+    assert_eq!(refused, Failure::Conflict);
+    assert!(bench.engine().owned_networks(bench.project()).await.unwrap().is_empty());
+}
+
+async fn two_networks_of_one_name_are_both_shown(bench: &dyn Bench) {
+    let spec = network(bench, "twice");
+    let id = bench.engine().create_network(&spec, bench.project()).await.unwrap();
+    let second = bench.foreign_network(&spec.name);
+    let named = bench.engine().networks_named(&spec.name).await.unwrap();
+    // Engines before 24 allow it, later ones do not.
+    assert_eq!(named.len(), if second { 2 } else { 1 });
+    assert!(named.iter().any(|network| network.id == id));
+    assert_eq!(
+        bench.engine().create_network(&spec, bench.project()).await.unwrap(),
+        id,
+        "ours is still found"
+    );
+}
+
+async fn a_network_in_use_is_not_removed(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let spec = network(bench, "default");
+    let id = engine.create_network(&spec, bench.project()).await.unwrap();
+    let mut order = creation(bench, "web", App::Serves).await;
+    join(&mut order, &spec.name, &id);
+    let web = engine.create(&order).await.unwrap();
+    assert!(engine.networks_named(&spec.name).await.unwrap().iter().all(|one| one.containers.is_empty()));
+    engine.start(&web).await.unwrap();
+    let named = engine.networks_named(&spec.name).await.unwrap();
+    assert!(named.iter().all(|one| one.containers == BTreeSet::from([web.clone()])), "{named:?}");
+    assert_eq!(kind(engine.remove_network(&id).await), Failure::Conflict);
+    assert_eq!(engine.networks_named(&spec.name).await.unwrap().len(), 1);
+}
+
+async fn a_network_without_running_containers_is_removed(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let spec = network(bench, "default");
+    let id = engine.create_network(&spec, bench.project()).await.unwrap();
+    engine.remove_network(&id).await.unwrap();
+    assert!(engine.networks_named(&spec.name).await.unwrap().is_empty());
+    engine.remove_network(&id).await.expect("what is gone is removed");
+}
+
+async fn containers_join_and_leave_networks_while_they_run(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let (first, second) = (network(bench, "first"), network(bench, "second"));
+    let first_id = engine.create_network(&first, bench.project()).await.unwrap();
+    let second_id = engine.create_network(&second, bench.project()).await.unwrap();
+    let mut order = creation(bench, "web", App::Serves).await;
+    join(&mut order, &first.name, &first_id);
+    let web = engine.create(&order).await.unwrap();
+    engine.start(&web).await.unwrap();
+    let started = look(bench, &web).await.started_at;
+    let aliases = BTreeSet::from(["web".to_owned(), "extra".to_owned()]);
+    for _ in 0..2 {
+        engine.connect(&second_id, &web, &Endpoint::default(), &aliases).await.unwrap();
+    }
+    let seen = look(bench, &web).await;
+    let endpoint = seen.networks.get(&second.name).expect("joined");
+    assert_eq!(endpoint.network_id, second_id);
+    assert!(endpoint.aliases.is_superset(&aliases), "{:?}", endpoint.aliases);
+    for _ in 0..2 {
+        engine.disconnect(&second_id, &web).await.unwrap();
+    }
+    let seen = look(bench, &web).await;
+    assert_eq!(seen.networks.keys().collect::<Vec<_>>(), [&first.name]);
+    assert_eq!(seen.started_at, started, "no restart");
+}
+
+async fn a_container_joins_several_networks_with_its_service_as_alias(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let mut order = creation(bench, "web", App::Serves).await;
+    for key in ["one", "two", "three"] {
+        let spec = network(bench, key);
+        let id = engine.create_network(&spec, bench.project()).await.unwrap();
+        join(&mut order, &spec.name, &id);
+    }
+    let extra = order.live.networks.get_mut(&network(bench, "two").name).unwrap();
+    extra.aliases.insert("extra".to_owned());
+    extra.priority = 10;
+    let web = engine.create(&order).await.unwrap();
+    let seen = look(bench, &web).await;
+    assert_eq!(seen.network_mode, network(bench, "two").name, "the one of highest priority comes first");
+    for (name, id) in &order.network_ids {
+        let endpoint =
+            seen.networks.get(name).unwrap_or_else(|| panic!("not in {name}: {:?}", seen.networks));
+        assert!(endpoint.aliases.contains("web"), "{name}: {:?}", endpoint.aliases);
+        // Engines before the first start know the endpoint by its name only.
+        assert!(endpoint.network_id == *id || endpoint.network_id.is_empty(), "{name}: {endpoint:?}");
+    }
+    assert!(seen.networks.get(&network(bench, "two").name).unwrap().aliases.contains("extra"));
+    engine.start(&web).await.unwrap();
+    let seen = look(bench, &web).await;
+    for (name, id) in &order.network_ids {
+        assert_eq!(seen.networks.get(name).map(|endpoint| &endpoint.network_id), Some(id));
+    }
+}
+
+async fn a_network_that_is_not_there_cannot_be_joined(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let spec = network(bench, "default");
+    let id = engine.create_network(&spec, bench.project()).await.unwrap();
+    let mut order = creation(bench, "web", App::Serves).await;
+    join(&mut order, &spec.name, &id);
+    let web = engine.create(&order).await.unwrap();
+    let nowhere = crate::bench::nobody().0;
+    let refused = engine.connect(&nowhere, &web, &Endpoint::default(), &BTreeSet::new()).await;
+    assert_eq!(kind(refused), Failure::NotFound);
+}
+
+async fn network_modes_are_reported_as_asked_for(bench: &dyn Bench) {
+    for (service, mode, reported) in [
+        ("bridged", NetworkMode::Bridge, ["default", "bridge"]),
+        ("hosted", NetworkMode::Host, ["host", "host"]),
+        ("alone", NetworkMode::None, ["none", "none"]),
+    ] {
+        let mut order = creation(bench, service, App::Serves).await;
+        order.spec.network_mode = mode;
+        let id = bench.engine().create(&order).await.unwrap();
+        let seen = look(bench, &id).await;
+        assert!(reported.contains(&seen.network_mode.as_str()), "{service}: {}", seen.network_mode);
+    }
+}
+
+async fn a_volume_is_made_once_and_is_ours(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let spec = volume(bench, "files");
+    assert_eq!(engine.volume(&spec.name).await.unwrap(), None);
+    for _ in 0..2 {
+        engine.create_volume(&spec, bench.project()).await.unwrap();
+    }
+    let seen = engine.volume(&spec.name).await.unwrap().expect("made");
+    assert_eq!((seen.name.as_str(), seen.driver.as_str()), (spec.name.as_str(), "local"));
+    assert_eq!(seen.labels.get(label::OWNER).map(String::as_str), Some(bench.project()));
+    assert_eq!(seen.labels.get(label::COMPOSE_VOLUME).map(String::as_str), Some("files"));
+}

@@ -1,0 +1,122 @@
+//! The simulated engine under test, in tokio's paused time.
+
+use async_trait::async_trait;
+use evenkeel::engine::Engine;
+use evenkeel::engine::sim::{Behaviour, Foreign, Host, HostPort, Sim, made_up, realtime};
+use evenkeel::state::observed::{ContainerId, ImageFacts};
+use evenkeel::state::plan::Failure;
+
+use crate::bench::{App, Bench, Told};
+
+pub struct Simulated {
+    pub sim: Sim,
+    clock: tokio::task::JoinHandle<()>,
+}
+
+impl Simulated {
+    pub fn new() -> Self {
+        let sim = Sim::from(Host::new());
+        let clock = realtime(&sim);
+        Self { sim, clock }
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        self.clock.abort();
+    }
+}
+
+/// The script of an application.
+fn script(app: App) -> Behaviour {
+    let behaviour = match app {
+        App::Serves => Behaviour::default(),
+        App::IgnoresTerm => Behaviour::ignores_term(),
+        App::EndsSlowly(ms) => Behaviour { stop_takes: ms, ..Behaviour::default() },
+        App::Exits { after, code } => Behaviour::exits(after, code),
+        App::HealthyAfter(ms) => Behaviour::healthy_after(ms),
+        App::NeverHealthy => Behaviour::never_healthy(),
+        App::NoSuchCommand => {
+            Behaviour::cannot_start(Failure::Invalid, "exec: \"/no/such/command\": no such file or directory")
+        }
+    };
+    Behaviour { output: vec!["version 1 serves port 8080".to_owned()], ..behaviour }
+}
+
+#[async_trait]
+impl Bench for Simulated {
+    fn engine(&self) -> &dyn Engine {
+        &self.sim
+    }
+
+    fn project(&self) -> &str {
+        "contract"
+    }
+
+    async fn image(&self, app: App) -> (ImageFacts, Told) {
+        let name: String =
+            format!("{app:?}").chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        let reference = format!("contract/{name}:1");
+        let facts = self.sim.with(|host| {
+            host.script(&reference, script(app));
+            if host.resolve(&reference).is_none() {
+                host.load_image(made_up(&reference));
+            }
+            host.resolve(&reference).cloned().unwrap()
+        });
+        (facts, Told { check: vec!["CMD".to_owned(), "check".to_owned()], ..Told::default() })
+    }
+
+    fn unreachable_image(&self) -> String {
+        self.sim.with(|host| host.registry.down = true);
+        "127.0.0.1:1/nothing:1".to_owned()
+    }
+
+    fn free_port(&self) -> u16 {
+        self.sim
+            .with(|host| (18_000..).find(|port| host.port_holder(&HostPort::tcp(*port)).is_none()).unwrap())
+    }
+
+    fn listen(&self, port: u16) -> Box<dyn Send> {
+        self.sim.with(|host| host.listeners.insert(HostPort::tcp(port)));
+        Box::new(Listening { sim: self.sim.clone(), port })
+    }
+
+    fn foreign_container(&self, name: &str) {
+        let foreign = Foreign { name: name.to_owned(), image: "foreign".to_owned(), ..Foreign::default() };
+        self.sim.with(|host| host.foreign(foreign));
+    }
+
+    fn foreign_network(&self, name: &str) -> bool {
+        self.sim.with(|host| host.foreign_network(name));
+        true
+    }
+
+    fn remove_network(&self, id: &str) {
+        self.sim.with(|host| host.networks.remove(id));
+    }
+
+    fn docker_kill(&self, id: &ContainerId) {
+        self.sim.with(|host| host.docker_kill(id));
+    }
+
+    fn docker_pause(&self, id: &ContainerId) {
+        self.sim.with(|host| host.docker_pause(id));
+    }
+
+    fn crash(&self, id: &ContainerId) -> bool {
+        self.sim.with(|host| host.process_dies(id, 137));
+        true
+    }
+}
+
+struct Listening {
+    sim: Sim,
+    port: u16,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.sim.with(|host| host.listeners.remove(&HostPort::tcp(self.port)));
+    }
+}
