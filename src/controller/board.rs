@@ -35,6 +35,10 @@ struct Inner {
     objects: BTreeMap<Key, Condition>,
     /// The first look at every key is over.
     looked: bool,
+    /// When the loop last turned.
+    turned: Mono,
+    /// When the engine's containers were last listed.
+    listed: Mono,
 }
 
 /// See the module. No lock is ever held across an await.
@@ -173,6 +177,24 @@ impl Board {
     #[must_use]
     pub fn looked(&self) -> bool {
         self.read().looked
+    }
+
+    pub fn turn(&self, now: Mono) {
+        self.write().turned = now;
+    }
+
+    #[must_use]
+    pub fn last_turn(&self) -> Mono {
+        self.read().turned
+    }
+
+    pub fn list(&self, now: Mono) {
+        self.write().listed = now;
+    }
+
+    #[must_use]
+    pub fn last_list(&self) -> Mono {
+        self.read().listed
     }
 }
 

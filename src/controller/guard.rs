@@ -13,6 +13,9 @@ use crate::metrics::api::GuardStatus;
 use crate::state::guard::{Known, RemovalVerdict, removals};
 use crate::state::time::Mono;
 
+/// A removal that waits for time to pass is looked at again no sooner than this. Milliseconds.
+const LOOK_AGAIN_MS: u64 = 1_000;
+
 /// Why an unwanted service stays for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -71,6 +74,12 @@ impl Gatekeeper {
         self.lock().known.keys().cloned().collect()
     }
 
+    /// It is known which file defines it.
+    #[must_use]
+    pub fn has_source(&self, id: &ServiceId) -> bool {
+        self.lock().known.get(id).is_some_and(|known| !known.source.is_empty())
+    }
+
     /// Takes an operator's consent. Returns the services it lets go; `None`: nothing waits under this token.
     pub fn approve(&self, wish: &Wish, token: &str, now: Mono) -> Option<BTreeSet<ServiceId>> {
         let waiting: BTreeSet<ServiceId> = self
@@ -96,7 +105,8 @@ impl Gatekeeper {
         let verdict = self.verdicts(wish, now).remove(id)?;
         let again = match &verdict {
             RemovalVerdict::Allowed => return None,
-            RemovalVerdict::NotYet { wait_ms } => Some(now.after((*wait_ms).max(1))),
+            // The source says when it has read the same again; this is only the net below that.
+            RemovalVerdict::NotYet { wait_ms } => Some(now.after((*wait_ms).max(LOOK_AGAIN_MS))),
             RemovalVerdict::Frozen | RemovalVerdict::Refused { .. } | RemovalVerdict::Kept { .. } => None,
         };
         Some(Held { text: verdict.text(), again })
@@ -110,7 +120,7 @@ impl Gatekeeper {
             inner.allowed.clear();
             inner.allowed_under = Some(wish.since);
         }
-        let quiet = now.since(wish.since);
+        let quiet = wish.quiet_ms(now);
         let mut verdicts = removals(&wish.state, &inner.known, quiet, inner.consent.as_deref());
         for (id, verdict) in &mut verdicts {
             if *verdict == RemovalVerdict::Allowed && inner.complete {
@@ -152,7 +162,7 @@ mod tests {
 
     fn wish(names: &[&str], since: u64) -> Wish {
         let services = names.iter().map(|name| (id(name), Wanted::Frozen(Vec::new()))).collect();
-        Wish::new(DesiredState { services, ..DesiredState::default() }, Mono(since))
+        Wish::new(DesiredState { services, ..DesiredState::default() }, Mono(since)).confirmed()
     }
 
     fn keeper(names: &[&str]) -> Gatekeeper {
@@ -179,9 +189,11 @@ mod tests {
     fn another_desired_state_ends_what_was_allowed_under_the_last() {
         let keeper = keeper(&["a", "b", "c"]);
         assert_eq!(keeper.held(&wish(&["a", "b"], 0), &id("c"), Mono(20_000)), None);
-        let next = wish(&["a", "b"], 20_001);
+        let mut next = wish(&["a", "b"], 20_001);
+        next.confirmed = false;
         let held = keeper.held(&next, &id("c"), Mono(20_002)).unwrap();
         assert_eq!(held.again, Some(Mono(30_001)), "the quiet period begins anew");
+        assert!(keeper.held(&next, &id("c"), Mono(60_000)).is_some(), "and time alone does not end it");
     }
 
     #[test]

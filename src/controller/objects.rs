@@ -86,9 +86,8 @@ async fn unwanted_network(host: &Host, wish: &Wish, name: &str) -> Result<Unwant
         // What wants it may be in the file that does not load. A file that loads again is a change, which looks again.
         return Ok(Unwanted::NotYet(PassEnd::Settled));
     }
-    let still = wish.since.after(QUIET_MS);
-    if host.clock.now().mono < still {
-        return Ok(Unwanted::NotYet(PassEnd::At(still)));
+    if !wish.confirmed {
+        return Ok(Unwanted::NotYet(PassEnd::At(host.clock.now().mono.after(QUIET_MS))));
     }
     let referenced = is_referenced(host, name).await?;
     Ok(Unwanted::Decided(retire_network(&network, referenced, wish.state.guard.prune_networks)))

@@ -7,6 +7,7 @@ use super::trigger::Key;
 use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::spec::{MountSource, NetworkMode, ServiceSpec};
 use crate::desired::{DesiredState, Wanted};
+use crate::state::guard::QUIET_MS;
 use crate::state::record::Record;
 use crate::state::time::Mono;
 
@@ -14,8 +15,11 @@ use crate::state::time::Mono;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
     pub state: DesiredState,
-    /// When it last changed: removals wait until it has been quiet for a while.
+    /// When it last changed.
     pub since: Mono,
+    /// It was read again, unchanged, after the quiet period: removals wait for that, because a file cut while it is written
+    /// can parse.
+    pub confirmed: bool,
     /// Every image reference that a service names: never untagged.
     pub images: BTreeSet<String>,
     /// Who must look again when a service, a network or a volume changed.
@@ -34,7 +38,21 @@ impl Wish {
                 dependents.entry(key).or_default().insert(id.clone());
             }
         }
-        Self { state, since, images, dependents }
+        Self { state, since, confirmed: false, images, dependents }
+    }
+
+    /// The same, read again after the quiet period.
+    #[must_use]
+    pub fn confirmed(mut self) -> Self {
+        self.confirmed = true;
+        self
+    }
+
+    /// How long it is known to have been so. Milliseconds; less than the quiet period until it was confirmed.
+    #[must_use]
+    pub fn quiet_ms(&self, now: Mono) -> u64 {
+        let passed = now.since(self.since);
+        if self.confirmed { passed.max(QUIET_MS) } else { passed.min(QUIET_MS - 1) }
     }
 
     /// What is wanted of a service. One whose file does not load any more is frozen, also when nothing of that file could

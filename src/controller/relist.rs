@@ -1,0 +1,115 @@
+//! The look at the whole host: who is there, and did anything move since its last pass?
+//!
+//! One list call tells whether a settled service moved; only those that did are looked at closely. So the net below lost
+//! events costs next to nothing, and can be drawn often.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::board::Summary;
+use super::host::Host;
+use super::objects::owner_filter;
+use super::trigger::Key;
+use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
+use crate::engine::{EngineFacts, Result};
+use crate::metrics::api::EngineStatus;
+use crate::state::observed::{ContainerSummary, label};
+
+/// What a look at the whole host gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Relist {
+    pub facts: EngineFacts,
+    pub services: BTreeMap<ServiceId, Listed>,
+    /// Names of all networks with our owner label.
+    pub networks: BTreeSet<String>,
+}
+
+/// One service in the engine's list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    pub containers: Summary,
+    /// The file that its containers say defined it.
+    pub source: String,
+}
+
+/// Asks the engine. Runs beside the loop, which must not wait for it.
+///
+/// # Errors
+/// Those of the reads: then nothing is known, which is not the same as "nothing is there".
+pub async fn relist(host: &Host) -> Result<Relist> {
+    let facts = host.engine.facts().await?;
+    let rows = host.engine.list_containers(&owner_filter(&host.owner)).await?;
+    let networks = host.engine.owned_networks(&host.owner).await?;
+    Ok(Relist {
+        facts,
+        services: by_service(rows),
+        networks: networks.into_iter().map(|network| network.name).collect(),
+    })
+}
+
+/// Rows whose labels name no service are nobody's: somebody else made them.
+fn by_service(rows: Vec<ContainerSummary>) -> BTreeMap<ServiceId, Listed> {
+    let mut services: BTreeMap<ServiceId, Listed> = BTreeMap::new();
+    for row in rows {
+        let project = row.labels.get(label::PROJECT).and_then(|text| ProjectName::new(text));
+        let service = row.labels.get(label::SERVICE).and_then(|text| ServiceName::new(text));
+        let (Some(project), Some(service)) = (project, service) else { continue };
+        let listed = services.entry(ServiceId { project, service }).or_default();
+        if let Some(source) = row.labels.get(label::SOURCE) {
+            // `shop/web.toml:3@<commit>`: the file is what comes before the line.
+            listed.source = source.split([':', '@']).next().unwrap_or_default().to_owned();
+        }
+        let name = row.names.into_iter().next().unwrap_or_default();
+        listed.containers.insert(row.id, (name, row.status));
+    }
+    services
+}
+
+/// The keys to look at after a relist. `thorough`: all of them; else those that moved, and those with more to do anyway.
+#[must_use]
+pub fn due(host: &Host, relist: &Relist, thorough: bool) -> BTreeSet<Key> {
+    let mut services: BTreeSet<ServiceId> = relist.services.keys().cloned().collect();
+    services.extend(host.guard.known());
+    let mut keys = BTreeSet::new();
+    if let Some(wish) = host.wish() {
+        services.extend(wish.state.services.keys().cloned());
+        if thorough {
+            keys.extend(wish.keys());
+            keys.extend(relist.networks.iter().cloned().map(Key::Network));
+        }
+    }
+    let nothing = Summary::new();
+    for id in services {
+        let now = relist.services.get(&id).map_or(&nothing, |listed| &listed.containers);
+        let entry = host.board.entry(&id);
+        let still = entry.and_then(|entry| entry.settled).is_some_and(|settled| settled == *now);
+        if thorough || !still {
+            keys.insert(Key::Service(id));
+        }
+    }
+    keys
+}
+
+/// Tells the guard what the host holds.
+pub fn note(host: &Host, relist: &Relist) {
+    let nothing = Listed::default();
+    let ids: BTreeSet<ServiceId> = relist.services.keys().cloned().chain(host.guard.known()).collect();
+    for id in ids {
+        let listed = relist.services.get(&id).unwrap_or(&nothing);
+        // The record knows better where the service was defined than a label of long ago.
+        let source = if host.guard.has_source(&id) { "" } else { &listed.source };
+        host.guard.note(&id, !listed.containers.is_empty(), source);
+    }
+    host.guard.complete();
+}
+
+/// What the status says of an engine that answers.
+#[must_use]
+pub fn engine_status(facts: &EngineFacts) -> EngineStatus {
+    EngineStatus {
+        up: true,
+        version: facts.version.clone(),
+        api: format!("{}.{}", facts.api.0, facts.api.1),
+        simulated: facts.simulated,
+        trouble: None,
+    }
+}
