@@ -29,7 +29,14 @@ install_packages() {
         apt_lists_read=yes
     fi
     say "installing $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2
+    local log
+    log=$(mktemp)
+    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
 }
 
 tools() {
@@ -44,10 +51,7 @@ tools() {
         PATH=$HOME/.cargo/bin:$PATH
     fi
     if ! command -v cargo >/dev/null; then
-        say "installing Rust with rustup into $HOME/.cargo"
-        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-            sh -s -- -y --no-modify-path --profile minimal --default-toolchain none >&2 ||
-            { say "cannot install Rust: see https://rustup.rs, then run this again"; exit 1; }
+        install_rustup || { say "cannot install Rust: see https://rustup.rs, then run this again"; exit 1; }
         PATH=$HOME/.cargo/bin:$PATH
     fi
     # rust-toolchain.toml names the version and its components; rustup fetches what is missing. A cargo that is not
@@ -58,6 +62,23 @@ tools() {
     cargo --version >&2
 }
 
+# rustup's own installer, checked against the digest published beside it. It installs no toolchain: rust-toolchain.toml says which.
+install_rustup() {
+    say "installing rustup into $HOME/.cargo"
+    local folder base
+    base=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu
+    folder=$(mktemp -d)
+    # Chained, because `set -e` does not hold inside a condition.
+    curl --proto '=https' --tlsv1.2 --retry 3 -sSf "$base/rustup-init" -o "$folder/rustup-init" &&
+        curl --proto '=https' --tlsv1.2 --retry 3 -sSf "$base/rustup-init.sha256" -o "$folder/digest" &&
+        printf '%s  %s\n' "$(cut -d' ' -f1 "$folder/digest")" "$folder/rustup-init" | sha256sum --check --quiet &&
+        chmod +x "$folder/rustup-init" &&
+        "$folder/rustup-init" -y --quiet --no-modify-path --profile minimal --default-toolchain none </dev/null >&2
+    local code=$?
+    rm -rf "$folder"
+    return $code
+}
+
 engine_answers() { command -v docker >/dev/null && timeout 20 docker version >/dev/null 2>&1; }
 
 wait_for_engine() {
@@ -65,7 +86,7 @@ wait_for_engine() {
     for tries in $(seq 60); do
         engine_answers && return 0
         # A daemon of ours that has ended will not answer any more.
-        [ -z "${1:-}" ] || kill -0 "$1" 2>/dev/null || return 1
+        [ -z "${1:-}" ] || as_root kill -0 "$1" 2>/dev/null || return 1
         sleep 0.5
     done
     return 1
@@ -85,14 +106,13 @@ start_by_hand() {
         if [ -n "$driver" ] && grep -qs storage-driver /etc/docker/daemon.json; then continue; fi
         say "starting dockerd ${driver:+with storage driver $driver }(log: $log)"
         # setsid: the engine outlives this script and does not get the terminal's Ctrl-C.
-        as_root setsid sh -c 'exec dockerd ${1:+--storage-driver "$1"} >>"$0" 2>&1 </dev/null' "$log" "$driver" &
-        pid=$!
+        pid=$(as_root sh -c 'setsid dockerd ${1:+--storage-driver "$1"} >>"$0" 2>&1 </dev/null & echo $!' "$log" "$driver")
         wait_for_engine "$pid" && return 0
         as_root kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
+        while as_root kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
     done
-    say "the last lines of $log:"
-    as_root tail -n 5 "$log" >&2 || true
+    say "the end of $log:"
+    as_root tail -n 20 "$log" | grep -v level=info | tail -n 5 >&2 || true
     return 1
 }
 
