@@ -47,6 +47,13 @@ name!(
     ServiceName
 );
 
+impl Default for ProjectName {
+    /// The project of files at the root.
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 /// Compose's grammar for names, which is also safe in URLs, labels and file names. At most 128 bytes.
 #[must_use]
 pub fn is_name(text: &str) -> bool {

@@ -1,15 +1,29 @@
 //! PURE. What the operator wants: snapshot in, desired state and diagnostics out. No I/O, no clock, no logging, no panics.
 
+mod check;
 pub mod diagnostic;
 pub mod dotenv;
+mod files;
+mod fleet;
 pub mod hash;
 pub mod ident;
 pub mod interpolate;
+mod load;
+mod merge;
 pub mod node;
+mod objects;
 pub mod parse;
+mod position;
+mod seam;
 pub mod secret;
 pub mod snapshot;
 pub mod spec;
+pub mod suggest;
+mod toplevel;
+mod variables;
+
+pub use files::hosts;
+pub use load::load;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -70,6 +70,17 @@ impl Node {
             _ => None,
         }
     }
+    /// The text of a scalar, as maps of text (`environment`, labels, variables) take numbers and booleans.
+    #[must_use]
+    pub fn scalar(&self) -> Option<String> {
+        match &self.value {
+            Value::String(text) | Value::Datetime(text) => Some(text.clone()),
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Float(number) => Some(number.to_string()),
+            Value::Boolean(value) => Some(value.to_string()),
+            Value::Array(_) | Value::Table(_) => None,
+        }
+    }
     /// What a message calls this kind of value.
     #[must_use]
     pub fn kind(&self) -> &'static str {
