@@ -1,8 +1,10 @@
 //! SHELL. The loop: queue, backoff, reconcile, execute, store, clock.
 
+pub mod apply;
 pub mod backoff;
 pub mod board;
 pub mod clock;
+pub mod converge;
 pub mod dispatch;
 pub mod events;
 pub mod execute;
@@ -14,6 +16,7 @@ pub mod measured;
 pub mod objects;
 pub mod observe;
 pub mod operate;
+pub mod preview;
 pub mod progress;
 pub mod queue;
 pub mod reconcile;

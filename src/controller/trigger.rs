@@ -71,8 +71,6 @@ impl Signal {
 /// Everything that can wake the controller.
 #[derive(Debug)]
 pub enum Trigger {
-    /// The desired state changed or could not be read: look at the source's last word.
-    Desired,
     /// Something happened to what this key is about.
     Key(Key, Reason),
     /// Something happened to a container that is known by its id only.
@@ -91,7 +89,6 @@ pub enum Trigger {
 /// What came in since the last look into the box.
 #[derive(Debug, Default)]
 pub struct Mail {
-    pub desired: bool,
     pub keys: BTreeMap<Key, BTreeSet<Reason>>,
     pub containers: BTreeSet<ContainerId>,
     pub image: bool,
@@ -100,6 +97,14 @@ pub struct Mail {
     pub engine_lost: bool,
     pub resync: bool,
     pub signals: Vec<Signal>,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        let Self { keys, containers, image, engine, engine_lost, resync, signals } = self;
+        let flags = *image || *engine_lost || *resync || engine.is_some();
+        !flags && keys.is_empty() && containers.is_empty() && signals.is_empty()
+    }
 }
 
 /// Containers by id that are remembered before the box says "look at everything" instead.
@@ -120,7 +125,6 @@ impl Inbox {
         {
             let mut mail = self.lock();
             match trigger {
-                Trigger::Desired => mail.desired = true,
                 Trigger::Key(key, reason) => {
                     mail.keys.entry(key).or_default().insert(reason);
                 }
@@ -145,6 +149,13 @@ impl Inbox {
     pub async fn take(&self) -> Mail {
         self.notify.notified().await;
         std::mem::take(&mut *self.lock())
+    }
+
+    /// What is there now; `None`: nothing. For whoever has something else to do when it is empty.
+    pub fn try_take(&self) -> Option<Mail> {
+        let mut mail = self.lock();
+        let empty = mail.is_empty();
+        (!empty).then(|| std::mem::take(&mut *mail))
     }
 
     fn lock(&self) -> MutexGuard<'_, Mail> {
