@@ -3,6 +3,7 @@
 pub mod debounce;
 pub mod dir;
 mod dir_watch;
+mod file;
 mod payload;
 pub mod read;
 

@@ -7,20 +7,18 @@
 //! These functions block.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
+use super::file::{FileRead, plain, read_file};
 use super::payload::{self, Named};
 use crate::desired::snapshot::{FileContent, RelPath, Snapshot, SourceRevision};
 
-/// No file of a desired state is larger. Bytes.
-pub const FILE_LIMIT: u64 = 1 << 20;
 /// All files together. Bytes.
 const TOTAL_LIMIT: u64 = 256 << 20;
 /// Names below the root, also of files that are not read. More is a wrong path (`/`), not a desired state.
@@ -332,75 +330,6 @@ pub(super) fn folder_of(real: &Path) -> Option<(PathBuf, FolderId)> {
     Some((folder.to_owned(), (meta.dev(), meta.ino())))
 }
 
-enum FileRead {
-    Content(FileContent),
-    /// There is nothing at the path, or at the end of the link.
-    Gone,
-    Changing,
-}
-
-/// Reads one file, whatever it is: a link only below the root, a FIFO or a device never (not even opening them may block or
-/// have effects, hence the flags and the check before).
-fn read_file(real_root: &Path, path: &Path) -> FileRead {
-    let unusable = |sentence: &str| FileRead::Content(FileContent::Unreadable(sentence.to_owned()));
-    let failed = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => FileRead::Gone,
-        _ => unusable(&format!("it can't be read: {}", plain(error))),
-    };
-    let real = match fs::canonicalize(path) {
-        Ok(real) => real,
-        Err(error) => return failed(&error),
-    };
-    if !real.starts_with(real_root) {
-        return unusable("the link leads out of the desired state; put the file itself there");
-    }
-    match fs::symlink_metadata(&real) {
-        Ok(meta) if !meta.is_file() => return unusable(&format!("it is {}, not a file", kind(&meta))),
-        Ok(_) => {}
-        Err(error) => return failed(&error),
-    }
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    match OpenOptions::new().read(true).custom_flags(flags).open(&real) {
-        Ok(file) => read_open(file).unwrap_or_else(|error| failed(&error)),
-        Err(error) => failed(&error),
-    }
-}
-
-fn read_open(file: File) -> io::Result<FileRead> {
-    let before = file.metadata()?;
-    if !before.is_file() {
-        return Ok(FileRead::Changing);
-    }
-    let mut bytes = Vec::new();
-    let read = (&file).take(FILE_LIMIT + 1).read_to_end(&mut bytes)? as u64;
-    if read > FILE_LIMIT {
-        let sentence = format!("it is larger than {} MiB", FILE_LIMIT >> 20);
-        return Ok(FileRead::Content(FileContent::Unreadable(sentence)));
-    }
-    let after = file.metadata()?;
-    let stamp = |meta: &Metadata| (meta.len(), meta.mtime(), meta.mtime_nsec());
-    if stamp(&before) != stamp(&after) || after.len() != read {
-        return Ok(FileRead::Changing);
-    }
-    Ok(FileRead::Content(FileContent::Read(bytes)))
-}
-
-fn kind(meta: &Metadata) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = meta.file_type();
-    if kind.is_dir() {
-        "a folder"
-    } else if kind.is_fifo() {
-        "a pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else if kind.is_block_device() || kind.is_char_device() {
-        "a device"
-    } else {
-        "something else"
-    }
-}
-
 /// Read whether something names it or not. Editors' temporary files all end otherwise: `4913`, `.swp`, `~`, `.tmp`, `#x#`.
 fn is_state(name: &str) -> bool {
     name.ends_with(".toml") || name.ends_with(".env")
@@ -421,12 +350,6 @@ fn unreadable(path: &Path, error: &io::Error) -> SourceError {
         io::ErrorKind::NotADirectory => SourceError::NotADirectory(path.to_owned()),
         _ => SourceError::Unreadable { path: path.to_owned(), reason: plain(error) },
     }
-}
-
-/// The system's words without Rust's `(os error 13)`.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
 }
 
 /// Lengths go in first, so that no two different snapshots can give the same bytes.

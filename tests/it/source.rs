@@ -375,7 +375,8 @@ async fn a_replaced_directory_is_followed_and_the_old_one_is_not() {
     fs::rename(&new, &root).unwrap();
     followed.until("web.toml = 1\n").await;
     write(&old, "web.toml", "from the old one");
-    write(&root, "web.toml", "2");
+    write(&root, "draft", "2");
+    fs::rename(root.join("draft"), root.join("web.toml")).unwrap();
     let published = followed.next().await.unwrap();
     assert_eq!(show(&published.snapshot), "web.toml = 2\n");
     // Back again: the same inode under the same name as in the beginning.
