@@ -2,6 +2,7 @@
 
 mod completions;
 pub mod out;
+pub mod schema;
 
 use clap::{Parser, Subcommand};
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check;
+use super::convert::{self, Context, Declared};
 use super::diagnostic::{Diagnostic, Span};
 use super::dotenv;
 use super::files::{self, FLEET, Files, StateFile};
@@ -15,7 +16,6 @@ use super::merge;
 use super::node::{Table, Value};
 use super::objects::{self, Object, Objects};
 use super::position::Positions;
-use super::seam::{self as convert, Context, Declared};
 use super::snapshot::{FileContent, HostFacts, Snapshot};
 use super::spec::{Ipam, NetworkSpec, ServiceSpec, SourcePlace};
 use super::toplevel;

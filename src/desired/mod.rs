@@ -1,6 +1,7 @@
 //! PURE. What the operator wants: snapshot in, desired state and diagnostics out. No I/O, no clock, no logging, no panics.
 
 mod check;
+pub mod convert;
 pub mod diagnostic;
 pub mod dotenv;
 mod files;
@@ -9,12 +10,12 @@ pub mod hash;
 pub mod ident;
 pub mod interpolate;
 mod load;
+pub mod manifest;
 mod merge;
 pub mod node;
 mod objects;
 pub mod parse;
 mod position;
-mod seam;
 pub mod secret;
 pub mod snapshot;
 pub mod spec;

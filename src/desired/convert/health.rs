@@ -1,0 +1,144 @@
+//! `healthcheck`, and what depends on the engine's version.
+
+use crate::desired::diagnostic::Diagnostic;
+use crate::desired::node::Value;
+use crate::desired::spec::{Healthcheck, HealthcheckSpec};
+
+use super::keys::Parent;
+use super::read::{Field, Fields, Reader};
+
+/// The engine takes no shorter times than this (nanoseconds), but for 0, which means "as the image says".
+const LEAST: u64 = 1_000_000;
+
+impl Reader<'_, '_> {
+    /// Says when the host's engine is older than a key needs: an error, or for keys that an older engine just ignores
+    /// a warning. Nothing without an engine to ask.
+    pub(super) fn needs_api(&mut self, field: &Field<'_>, api: (u32, u32), engine: &str, refuse: bool) {
+        let host = self.context.host;
+        let Some(found) = host.api.filter(|found| *found < api) else { return };
+        let version = host.engine_version.as_deref().unwrap_or("an older one");
+        let short: Vec<&str> = version.splitn(3, '.').take(2).collect();
+        let key = field.name();
+        let message = format!(
+            "`{key}` needs Docker Engine {engine} (API {}.{}); host `{}` runs {} (API {}.{})",
+            api.0,
+            api.1,
+            host.name,
+            short.join("."),
+            found.0,
+            found.1,
+        );
+        let diagnostic = if refuse {
+            Diagnostic::error(
+                "engine-too-old",
+                field.key.clone(),
+                message,
+                format!("impossible on {}", host.name),
+            )
+        } else {
+            Diagnostic::warning(
+                "engine-too-old",
+                field.key.clone(),
+                message,
+                format!("ignored on {}", host.name),
+            )
+        };
+        self.report(diagnostic);
+    }
+}
+
+pub(super) fn healthcheck(reader: &mut Reader<'_, '_>, service: &Fields<'_>) -> Option<Healthcheck> {
+    let Some(field) = service.get("healthcheck") else { return Some(Healthcheck::Inherit) };
+    let fields = reader.table(&field, "healthcheck = { test = \"...\" }")?;
+    let parents = [Parent { path: &service.path, shape: "Service" }, Parent { path: "", shape: "File" }];
+    reader.check(&fields, "Healthcheck", &parents);
+    let disable = fields.get("disable").map_or(Some(false), |field| reader.flag(&field));
+    let test = match fields.get("test") {
+        Some(field) => test(reader, &field),
+        None => Some(Vec::new()),
+    };
+    let mut time = |key: &str| match fields.get(key) {
+        None => Some(None),
+        Some(field) => {
+            let time = reader.duration(&field)?;
+            if (1..LEAST).contains(&time) {
+                let message = format!("`{}` is shorter than a millisecond", field.path);
+                reader.error("out-of-range", field.node, message, "at least \"1ms\"");
+                return None;
+            }
+            Some(Some(time).filter(|time| *time > 0))
+        }
+    };
+    let (interval, timeout) = (time("interval"), time("timeout"));
+    let (start_period, start_interval) = (time("start_period"), time("start_interval"));
+    if let Some(field) = fields.get("start_interval") {
+        reader.needs_api(&field, (1, 44), "25", false);
+    }
+    let retries = match fields.get("retries") {
+        None => Some(None),
+        Some(field) => reader
+            .whole(&field, 0, i64::from(i32::MAX))
+            .map(|retries| u32::try_from(retries).ok().filter(|retries| *retries > 0)),
+    };
+    let spec = HealthcheckSpec {
+        test: test?,
+        interval: interval?,
+        timeout: timeout?,
+        start_period: start_period?,
+        start_interval: start_interval?,
+        retries: retries?,
+    };
+    let off = disable? || spec.test.first().is_some_and(|word| word == "NONE");
+    Some(if off {
+        Healthcheck::Disabled
+    } else if spec == HealthcheckSpec::default() {
+        Healthcheck::Inherit
+    } else {
+        Healthcheck::Set(spec)
+    })
+}
+
+fn test(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<Vec<String>> {
+    if let Value::String(_) = &field.node.value {
+        let text = reader.filled(field)?;
+        return Some(vec!["CMD-SHELL".to_owned(), text.to_owned()]);
+    }
+    let items = reader.list(field, "test = \"curl -f http://localhost\"")?;
+    let words: Option<Vec<String>> = items.iter().map(|item| reader.text(item).map(str::to_owned)).collect();
+    let words = words?;
+    let fault = match words.first().map(String::as_str) {
+        None => return Some(words),
+        Some("NONE") if words.len() == 1 => return Some(words),
+        Some("NONE") => "`NONE` stands alone",
+        Some("CMD") if words.len() > 1 => return Some(words),
+        Some("CMD-SHELL") if words.len() == 2 => return Some(words),
+        Some("CMD") => "`CMD` needs the program behind it",
+        Some("CMD-SHELL") => "`CMD-SHELL` takes one text for the shell",
+        Some(_) => "the list begins with \"CMD\", \"CMD-SHELL\" or \"NONE\"",
+    };
+    let place = items.first().map_or(field.node, |item| item.node);
+    let diagnostic = Diagnostic::error(
+        "bad-healthcheck",
+        place.span.clone(),
+        format!("`{}` is not a check", field.path),
+        fault,
+    );
+    reader.report(
+        diagnostic.help("one of: \"text for the shell\", [\"CMD\", \"program\", \"argument\"], [\"NONE\"]"),
+    );
+    None
+}
+
+/// Milliseconds until a container must be healthy: three minutes, or as long as its check may take to say no.
+pub(super) fn healthy_within_ms(check: &Healthcheck) -> u64 {
+    const LEAST_MS: u64 = 180_000;
+    /// The engine's defaults.
+    const INTERVAL: u64 = 30_000_000_000;
+    const TIMEOUT: u64 = 30_000_000_000;
+    const RETRIES: u32 = 3;
+    let Healthcheck::Set(spec) = check else { return LEAST_MS };
+    let round = spec.interval.unwrap_or(INTERVAL).saturating_add(spec.timeout.unwrap_or(TIMEOUT));
+    let rounds = round.saturating_mul(u64::from(spec.retries.unwrap_or(RETRIES)));
+    let longest = spec.start_period.unwrap_or(0).saturating_add(rounds);
+    LEAST_MS.max(longest.div_ceil(1_000_000))
+}

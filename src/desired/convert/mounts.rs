@@ -1,0 +1,461 @@
+//! `volumes` and `tmpfs`.
+
+use std::collections::BTreeMap;
+
+use crate::desired::diagnostic::{Diagnostic, Span};
+use crate::desired::manifest;
+use crate::desired::node::Value;
+use crate::desired::spec::{Mount, MountSource};
+use crate::desired::suggest::nearest;
+
+use super::paths;
+use super::read::{Field, Fields, Reader};
+
+const FORM: &str = "form: \"[source:]/path[:ro]\"";
+
+/// Options of the short form, for messages.
+const FLAGS: [&str; 15] = [
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "nocopy",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "consistent",
+    "cached",
+    "delegated",
+    "default",
+];
+
+/// Everything mounted into a container.
+#[derive(Default)]
+pub(super) struct Mounts {
+    pub mounts: BTreeMap<String, Mount>,
+    pub tmpfs: BTreeMap<String, String>,
+}
+
+pub(super) fn mounts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Mounts {
+    let mut all = Mounts::default();
+    // Where each target was first mounted, to point there.
+    let mut taken: BTreeMap<String, Span> = BTreeMap::new();
+    if let Some(field) = fields.get("volumes") {
+        for item in reader.list(&field, "volumes = [\"./folder:/path\"]").unwrap_or_default() {
+            let found = match &item.node.value {
+                Value::Table(_) => long(reader, &item),
+                Value::String(text) => short(reader, &item, text),
+                _ => {
+                    reader.wrong_type(&item, "text or a table", "\"./folder:/path\"");
+                    None
+                }
+            };
+            if let Some((target, mount)) = found
+                && is_free(reader, &mut taken, &target, &item)
+            {
+                all.mounts.insert(target, mount);
+            }
+        }
+    }
+    if let Some(field) = fields.get("tmpfs") {
+        for item in reader.one_or_many(&field, "tmpfs = [\"/run\"]").unwrap_or_default() {
+            if let Some((target, options)) = tmpfs(reader, &item)
+                && is_free(reader, &mut taken, &target, &item)
+            {
+                all.tmpfs.insert(target, options);
+            }
+        }
+    }
+    all
+}
+
+fn is_free(
+    reader: &mut Reader<'_, '_>,
+    taken: &mut BTreeMap<String, Span>,
+    target: &str,
+    item: &Field<'_>,
+) -> bool {
+    if let Some(first) = taken.get(target) {
+        let message = format!("`{target}` is mounted twice in `{}`", item.path);
+        let diagnostic =
+            Diagnostic::error("duplicate-mount", item.node.span.clone(), message, "second mount");
+        reader.report(diagnostic.also(first.clone(), "first mount"));
+        return false;
+    }
+    taken.insert(target.to_owned(), item.node.span.clone());
+    true
+}
+
+fn target(reader: &mut Reader<'_, '_>, span: Span, text: &str) -> Option<String> {
+    let label = match paths::in_container(text) {
+        Some(path) if path != "/" => return Some(path),
+        Some(_) => "the root itself is the image",
+        None => "the container's path begins with `/`",
+    };
+    let message = format!("`{text}` cannot be mounted at");
+    reader.report(Diagnostic::error("bad-mount", span, message, label).help(FORM));
+    None
+}
+
+fn short(reader: &mut Reader<'_, '_>, item: &Field<'_>, text: &str) -> Option<(String, Mount)> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let part = |at: usize| {
+        let start: usize = parts.iter().take(at).map(|part| part.len() + 1).sum();
+        item.node.part(start, start + parts.get(at).map_or(0, |part| part.len()))
+    };
+    if let Some(empty) = parts.iter().position(|part| part.is_empty()) {
+        let message = format!("`{text}` has an empty part");
+        reader.report(
+            Diagnostic::error("bad-mount", part(empty), message, "nothing between the colons").help(FORM),
+        );
+        return None;
+    }
+    match parts.as_slice() {
+        [path] => {
+            let path = target(reader, part(0), path)?;
+            let source = MountSource::Volume { name: None, key: None, no_copy: false, subpath: None };
+            Some((path, Mount { source, read_only: false }))
+        }
+        [source, path] | [source, path, _] => {
+            if source.len() == 1 && path.starts_with('\\') {
+                let message = "a Windows path cannot be mounted into a Linux container";
+                reader.report(Diagnostic::error(
+                    "bad-mount",
+                    item.node.span.clone(),
+                    message,
+                    "not a path of this host",
+                ));
+                return None;
+            }
+            let rest = text.get(source.len()..).unwrap_or_default();
+            let mut found = source_of(reader, item, source, rest);
+            let path = target(reader, part(1), path);
+            let mut read_only = false;
+            if let [_, _, flags] = parts.as_slice() {
+                let mut at = parts[0].len() + parts[1].len() + 2;
+                for flag in flags.split(',') {
+                    let span = item.node.part(at, at + flag.len());
+                    at += flag.len() + 1;
+                    let good = apply_flag(reader, span, flag, found.as_mut(), &mut read_only);
+                    found = found.filter(|_| good);
+                }
+            }
+            Some((path?, Mount { source: found?, read_only }))
+        }
+        _ => {
+            let message = format!("`{text}` has too many colons");
+            reader.report(
+                Diagnostic::error(
+                    "bad-mount",
+                    item.node.span.clone(),
+                    message,
+                    "source, path, options: not more",
+                )
+                .help(FORM),
+            );
+            None
+        }
+    }
+}
+
+/// The source of the short form. `rest` is what follows it, to show the whole entry in a help.
+fn source_of(reader: &mut Reader<'_, '_>, item: &Field<'_>, source: &str, rest: &str) -> Option<MountSource> {
+    let span = item.node.part(0, source.len());
+    if source.starts_with(['.', '/', '~']) {
+        return bind_path(reader, item, span, source).map(|path| MountSource::Bind {
+            path,
+            create: true,
+            propagation: None,
+            selinux: None,
+        });
+    }
+    if source.contains('/') {
+        let message = format!("`{source}` is neither a volume name nor a path");
+        let diagnostic = Diagnostic::error("path-without-dot", span, message, "a volume name has no `/`");
+        reader.report(diagnostic.help(format!("for a folder beside this file write \"./{source}{rest}\"")));
+        return None;
+    }
+    named(reader, span, source, Some(rest))
+}
+
+fn bind_path(reader: &mut Reader<'_, '_>, item: &Field<'_>, span: Span, source: &str) -> Option<String> {
+    match paths::on_host(reader.context, &item.node.span.file, source) {
+        Ok(path) => Some(path),
+        Err(why) => {
+            let message = format!("`{source}` is not a path of the host");
+            reader.report(Diagnostic::error("bad-mount", span, message, why));
+            None
+        }
+    }
+}
+
+/// A declared volume.
+fn named(reader: &mut Reader<'_, '_>, span: Span, key: &str, rest: Option<&str>) -> Option<MountSource> {
+    let volumes = reader.context.volumes;
+    if let Some(declared) = volumes.get(key) {
+        let name = Some(declared.name.clone());
+        return Some(MountSource::Volume { name, key: Some(key.to_owned()), no_copy: false, subpath: None });
+    }
+    let near = nearest(key, volumes.keys().map(String::as_str));
+    let label = near.map_or_else(|| "not in [volumes]".to_owned(), |near| format!("did you mean `{near}`?"));
+    let or = if near.is_some() { "or " } else { "" };
+    let message = format!("volume `{key}` is not declared");
+    let mut diagnostic = Diagnostic::error("undeclared-volume", span, message, label)
+        .help(format!("{or}declare it: [volumes] {key} = {{}}"));
+    if let Some(rest) = rest {
+        diagnostic = diagnostic.help(format!("or, if a folder was meant: \"./{key}{rest}\""));
+    }
+    reader.report(diagnostic);
+    None
+}
+
+/// Applies one option of the short form. `false` when it cannot be.
+fn apply_flag(
+    reader: &mut Reader<'_, '_>,
+    span: Span,
+    flag: &str,
+    source: Option<&mut MountSource>,
+    read_only: &mut bool,
+) -> bool {
+    match flag {
+        "ro" => *read_only = true,
+        "rw" => *read_only = false,
+        // Known from Compose files written on a Mac; Linux has one file system, always consistent.
+        "consistent" | "cached" | "delegated" | "default" => {}
+        "z" | "Z" => match source {
+            Some(MountSource::Bind { selinux, .. }) => *selinux = flag.chars().next(),
+            Some(_) => return misplaced(reader, span, flag, "a bind"),
+            None => {}
+        },
+        "nocopy" => match source {
+            Some(MountSource::Volume { no_copy, .. }) => *no_copy = true,
+            Some(_) => return misplaced(reader, span, flag, "a volume"),
+            None => {}
+        },
+        _ if manifest::Propagation::WORDS.contains(&flag) => match source {
+            Some(MountSource::Bind { propagation, .. }) => *propagation = canonical_propagation(flag),
+            Some(_) => return misplaced(reader, span, flag, "a bind"),
+            None => {}
+        },
+        _ => {
+            reader.bad_choice(span, flag, "mount option", &FLAGS, None);
+            return false;
+        }
+    }
+    true
+}
+
+/// `rprivate` is what the engine does anyway.
+fn canonical_propagation(word: &str) -> Option<String> {
+    (word != "rprivate").then(|| word.to_owned())
+}
+
+fn misplaced(reader: &mut Reader<'_, '_>, span: Span, flag: &str, kind: &str) -> bool {
+    let message = format!("`{flag}` is an option of {kind} only");
+    reader.report(Diagnostic::error("bad-mount", span, message, "drop it"));
+    false
+}
+
+fn long(reader: &mut Reader<'_, '_>, item: &Field<'_>) -> Option<(String, Mount)> {
+    let fields = reader.table(item, "{ type = \"bind\", source = \"./folder\", target = \"/path\" }")?;
+    reader.check(&fields, "Mount", &[]);
+    if let Some(field) = fields.get("consistency") {
+        reader.choice(&field, "consistency", manifest::Consistency::WORDS);
+    }
+    let read_only = fields.get("read_only").map(|field| reader.flag(&field));
+    let path = match fields.get("target") {
+        Some(field) => reader.filled(&field).and_then(|text| target(reader, field.node.span.clone(), text)),
+        None => {
+            let message = format!("`{}` has an entry without `target`", item.path);
+            reader.error("missing-key", item.node, message, "add the container's path: target = \"/path\"");
+            None
+        }
+    };
+    let source = long_source(reader, item, &fields);
+    Some((path?, Mount { source: source?, read_only: read_only.unwrap_or(Some(false))? }))
+}
+
+fn long_source(reader: &mut Reader<'_, '_>, item: &Field<'_>, fields: &Fields<'_>) -> Option<MountSource> {
+    let Some(kind) = fields.get("type") else {
+        let message = format!("`{}` has an entry without `type`", item.path);
+        reader.error("missing-key", item.node, message, "add type = \"bind\", \"volume\" or \"tmpfs\"");
+        return None;
+    };
+    if let Some(word @ ("image" | "npipe" | "cluster")) = kind.node.as_str() {
+        let why = match word {
+            "image" => "this version does not support it yet",
+            "npipe" => "Windows only",
+            _ => "it belongs to Docker Swarm",
+        };
+        reader.error(
+            "unsupported-value",
+            kind.node,
+            format!("mounts of type `{word}` are not supported"),
+            why,
+        );
+        return None;
+    }
+    let kind = reader.choice(&kind, "kind of mount", manifest::MountKind::WORDS)?;
+    for other in ["bind", "volume", "tmpfs"].into_iter().filter(|other| *other != kind) {
+        if let Some(field) = fields.get(other) {
+            let message = format!("`{}` is for mounts of type `{other}`, this one is a {kind}", field.path);
+            reader.report(Diagnostic::error("bad-mount", field.key.clone(), message, "drop it"));
+        }
+    }
+    let source = fields.get("source");
+    let options = fields.get(kind).and_then(|field| reader.table(&field, "{ ... }"));
+    match kind {
+        "bind" => {
+            let Some(field) = source else {
+                let message = format!("`{}` has a bind without `source`", item.path);
+                reader.error("missing-key", item.node, message, "add the host's path: source = \"./folder\"");
+                return None;
+            };
+            bind(reader, &field, options)
+        }
+        "volume" => volume(reader, source, options),
+        _ => {
+            if let Some(field) = source {
+                reader.error("bad-mount", field.node, "a tmpfs has no source", "drop it");
+                return None;
+            }
+            tmpfs_mount(reader, options)
+        }
+    }
+}
+
+fn bind(reader: &mut Reader<'_, '_>, source: &Field<'_>, options: Option<Fields<'_>>) -> Option<MountSource> {
+    let text = reader.filled(source)?;
+    let path = bind_path(reader, source, source.node.span.clone(), text)?;
+    let (mut create, mut propagation, mut selinux) = (false, None, None);
+    if let Some(options) = options {
+        reader.check(&options, "BindOptions", &[]);
+        if let Some(field) = options.get("create_host_path") {
+            create = reader.flag(&field)?;
+        }
+        if let Some(field) = options.get("propagation") {
+            propagation =
+                canonical_propagation(reader.choice(&field, "propagation", manifest::Propagation::WORDS)?);
+        }
+        if let Some(field) = options.get("selinux") {
+            selinux = reader.choice(&field, "SELinux mode", manifest::Selinux::WORDS)?.chars().next();
+        }
+    }
+    Some(MountSource::Bind { path, create, propagation, selinux })
+}
+
+fn volume(
+    reader: &mut Reader<'_, '_>,
+    source: Option<Field<'_>>,
+    options: Option<Fields<'_>>,
+) -> Option<MountSource> {
+    let (mut no_copy, mut subpath) = (false, None);
+    if let Some(options) = options {
+        reader.check(&options, "VolumeOptions", &[]);
+        if let Some(field) = options.get("nocopy") {
+            no_copy = reader.flag(&field)?;
+        }
+        if let Some(field) = options.get("subpath") {
+            reader.needs_api(&field, (1, 45), "26", true);
+            subpath = Some(reader.filled(&field)?.to_owned());
+        }
+    }
+    let Some(field) = source else {
+        return Some(MountSource::Volume { name: None, key: None, no_copy, subpath });
+    };
+    let text = reader.filled(&field)?;
+    if text.starts_with(['.', '/', '~']) {
+        let message = format!("`{text}` is a path, and this mount is of type `volume`");
+        reader.error("bad-mount", field.node, message, "write type = \"bind\", or the name of a volume");
+        return None;
+    }
+    match named(reader, field.node.span.clone(), text, None)? {
+        MountSource::Volume { name, key, .. } => Some(MountSource::Volume { name, key, no_copy, subpath }),
+        other => Some(other),
+    }
+}
+
+fn tmpfs_mount(reader: &mut Reader<'_, '_>, options: Option<Fields<'_>>) -> Option<MountSource> {
+    let (mut size, mut mode) = (None, None);
+    if let Some(options) = options {
+        reader.check(&options, "TmpfsOptions", &[]);
+        if let Some(field) = options.get("size") {
+            size = Some(reader.size(&field)?).filter(|size| *size > 0);
+        }
+        if let Some(field) = options.get("mode") {
+            mode = Some(file_mode(reader, &field)?);
+        }
+    }
+    Some(MountSource::Tmpfs { size, mode })
+}
+
+/// Permission bits: `0o1777`, or text in octal.
+fn file_mode(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<u32> {
+    let bits = match &field.node.value {
+        Value::Integer(bits) => u32::try_from(*bits).ok(),
+        Value::String(text) => u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok(),
+        _ => None,
+    };
+    let good = bits.filter(|bits| *bits <= 0o7777);
+    if good.is_none() {
+        let message = format!("`{}` takes permission bits", field.path);
+        reader.error("bad-mode", field.node, message, "write 0o1777 or \"1777\"");
+    }
+    good
+}
+
+/// Options that the engine takes for a tmpfs; those in the second list with a value.
+const TMPFS_FLAGS: [&str; 16] = [
+    "rw",
+    "ro",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "sync",
+    "async",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+];
+const TMPFS_VALUES: [&str; 7] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
+
+/// `"/run"` or `"/run:size=64m,mode=1777"`; the options sorted, as their order says nothing.
+fn tmpfs(reader: &mut Reader<'_, '_>, item: &Field<'_>) -> Option<(String, String)> {
+    let text = reader.filled(item)?;
+    let (path, options) = text.split_once(':').unwrap_or((text, ""));
+    let found = target(reader, item.node.part(0, path.len()), path);
+    let mut sorted: Vec<&str> = Vec::new();
+    let mut at = path.len() + 1;
+    let mut good = true;
+    for option in options.split(',') {
+        let span = item.node.part(at, at + option.len());
+        at += option.len() + 1;
+        if option.is_empty() {
+            continue;
+        }
+        let known = match option.split_once('=') {
+            Some((name, value)) => TMPFS_VALUES.contains(&name) && !value.is_empty(),
+            None => TMPFS_FLAGS.contains(&option),
+        };
+        if !known {
+            let name = option.split_once('=').map_or(option, |(name, _)| name);
+            let all: Vec<&str> = TMPFS_VALUES.iter().chain(&TMPFS_FLAGS).copied().collect();
+            let listed = "size=, mode=, uid=, gid=, nr_inodes=, nr_blocks=, mpol=, and flags such as noexec, nosuid, ro";
+            reader.bad_choice(span, name, "tmpfs option", &all, Some(listed));
+            good = false;
+        }
+        sorted.push(option);
+    }
+    sorted.sort_unstable();
+    sorted.dedup();
+    Some((found?, sorted.join(","))).filter(|_| good)
+}

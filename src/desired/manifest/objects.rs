@@ -1,0 +1,161 @@
+//! The file itself, networks, volumes, and the tables that have no Compose counterpart.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+
+use super::service::Service;
+use super::value::*;
+
+/// A desired-state file of evenkeel.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct File {
+    /// The project's name; the folder's name when left out.
+    pub name: Option<Filled>,
+    /// This file refines what the other files of the project define, by Compose's merge rules.
+    #[schemars(rename = "override")]
+    pub overrides: Option<bool>,
+    /// What to clear before this file is applied: `["services.web.ports"]`.
+    pub reset: Option<OneOrMany>,
+    /// Files that are not desired state: `["**/traefik-*.toml"]`. In fleet.toml at the root only.
+    pub ignore: Option<OneOrMany>,
+    /// Which hosts read this file: names, patterns, `label=value`, and `!` for all but these.
+    pub on_hosts: Option<OneOrMany>,
+    /// Variables for this project and the folders below.
+    pub vars: Option<Variables>,
+    /// What services leave out.
+    pub defaults: Option<Defaults>,
+    /// What evenkeel itself may do.
+    pub policy: Option<Policy>,
+    /// The services, by name.
+    pub services: Option<BTreeMap<String, Service>>,
+    /// The networks, by name.
+    pub networks: Option<BTreeMap<String, Network>>,
+    /// The volumes, by name.
+    pub volumes: Option<BTreeMap<String, Volume>>,
+    /// The hosts, by name. In fleet.toml at the root only.
+    pub hosts: Option<BTreeMap<String, Host>>,
+}
+
+/// What services leave out.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Defaults {
+    /// Keys for every service of the project and the folders below that does not have them.
+    pub services: Option<Service>,
+}
+
+/// What evenkeel itself may do.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Policy {
+    /// A variable that is set nowhere is an `error` (the default), or with `warn` empty, as in Compose.
+    pub unset_variables: Option<UnsetVariables>,
+    /// Variables that may come from the controller's own environment.
+    pub env_allow: Option<OneOrMany>,
+    /// What is removed after it left the files.
+    pub prune: Option<Prune>,
+    /// What needs consent.
+    pub guard: Option<GuardPolicy>,
+}
+
+/// What is removed after it left the files.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Prune {
+    /// Remove containers of services that left the files (true).
+    pub containers: Option<bool>,
+    /// Remove networks that left the files (true).
+    pub networks: Option<bool>,
+}
+
+/// What needs consent.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct GuardPolicy {
+    /// Most services that one change may remove without being asked for; half of them when left out.
+    pub max_removals: Option<Count>,
+    /// Whether an empty desired state removes everything: `refuse` (the default) or `allow`.
+    pub empty_state: Option<EmptyState>,
+}
+
+/// A host.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Host {
+    /// Labels, for `${host.labels.<name>}`.
+    pub labels: Option<Options>,
+    /// Variables on this host; they win over all others.
+    pub vars: Option<Variables>,
+    /// Profiles that are on.
+    pub profiles: Option<OneOrMany>,
+    /// IANA name of its time zone; nothing reads it yet.
+    pub timezone: Option<Text>,
+}
+
+/// A network.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Network {
+    /// The engine's name of it instead of `<project>_<network>`.
+    pub name: Option<Filled>,
+    /// The engine's driver: `bridge` when left out.
+    pub driver: Option<Filled>,
+    /// Options of the driver.
+    pub driver_opts: Option<Options>,
+    /// No way out of it.
+    pub internal: Option<Flag>,
+    /// Containers made elsewhere may join it.
+    pub attachable: Option<Flag>,
+    /// Give it IPv6 too.
+    pub enable_ipv6: Option<Flag>,
+    /// Its addresses.
+    pub ipam: Option<Ipam>,
+    /// Labels.
+    pub labels: Option<Labels>,
+    /// It is made elsewhere and only used here.
+    pub external: Option<External>,
+}
+
+/// Addresses of a network.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Ipam {
+    /// The engine's address driver.
+    pub driver: Option<Filled>,
+    /// Its subnets.
+    pub config: Option<Vec<IpamPool>>,
+    /// Options of the driver.
+    pub options: Option<Options>,
+}
+
+/// A subnet.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct IpamPool {
+    /// `"10.5.0.0/16"`.
+    pub subnet: Option<Filled>,
+    /// The part of it from which addresses are given.
+    pub ip_range: Option<Filled>,
+    /// The gateway's address.
+    pub gateway: Option<Filled>,
+    /// Addresses that are taken, by host name.
+    pub aux_addresses: Option<BTreeMap<String, Text>>,
+}
+
+/// A named volume.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Volume {
+    /// The engine's name of it instead of `<project>_<volume>`.
+    pub name: Option<Filled>,
+    /// The engine's driver: `local` when left out.
+    pub driver: Option<Filled>,
+    /// Options of the driver.
+    pub driver_opts: Option<Options>,
+    /// Labels.
+    pub labels: Option<Labels>,
+    /// It is made elsewhere and only used here.
+    pub external: Option<External>,
+}
