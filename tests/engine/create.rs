@@ -79,7 +79,9 @@ async fn of_eight_that_want_one_name_at_once_one_gets_it(bench: &dyn Bench) {
     let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!((made.len(), refused.len()), (1, 7));
     for answer in refused {
-        assert_eq!(kind(answer), Failure::Conflict);
+        // The name may be taken by what nobody can look at yet.
+        let kind = kind(answer);
+        assert!(matches!(kind, Failure::Conflict | Failure::InProgress), "{kind:?}");
     }
 }
 

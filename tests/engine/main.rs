@@ -14,6 +14,14 @@ macro_rules! contract {
                 super::$name(&crate::simulated::Simulated::new()).await;
             })*
         }
+        mod real {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(bench) = crate::real::Real::new().await {
+                    super::$name(&bench).await;
+                }
+            })*
+        }
     };
 }
 
@@ -24,6 +32,7 @@ mod health;
 mod image;
 mod lifecycle;
 mod network;
+mod real;
 mod restart;
 mod simulated;
 // Shared with the end-to-end tests, which use more of it.

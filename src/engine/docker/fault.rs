@@ -77,6 +77,8 @@ pub fn kind(call: Call, error: &WireError, look: Look) -> Failure {
 fn refused(call: Call, status: u16, message: &str, look: Look) -> Failure {
     match (status, look) {
         (400, _) => Failure::Invalid,
+        // What it was made with is gone (a network): it can never start, and is to be made anew.
+        (404, Look::There { .. }) if call == Call::Start => Failure::NotFound,
         (404, Look::There { .. }) => Failure::Conflict,
         (404, _) => Failure::NotFound,
         (409, Look::There { status: ContainerStatus::Removing, .. }) => Failure::InProgress,
@@ -186,7 +188,7 @@ mod tests {
                 Look::Blind,
                 Failure::NoSpace,
             ),
-            (Start, 404, "network 5f1e not found", created, Failure::Conflict),
+            (Start, 404, "network 5f1e not found", created, Failure::NotFound),
             (Start, 404, "No such container: 5f1e", Look::Gone, Failure::NotFound),
             (Start, 404, "No such container: 5f1e", Look::Blind, Failure::NotFound),
             (

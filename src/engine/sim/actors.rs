@@ -44,7 +44,7 @@ impl Host {
 
     /// `docker rm -f`.
     pub fn docker_rm_f(&mut self, id: &ContainerId) {
-        let _ = self.run_remove(id, true);
+        self.discard(id);
     }
 
     /// `docker rename`.
@@ -74,7 +74,7 @@ impl Host {
             .map(|container| container.id.clone())
             .collect();
         for id in gone {
-            let _ = self.run_remove(&id, true);
+            self.discard(&id);
         }
     }
 

@@ -8,10 +8,10 @@ use super::fault::Op;
 use super::host::Host;
 use crate::desired::ident::is_name;
 use crate::desired::spec::{ContainerSpec, MountSource, NetworkMode, RestartPolicy};
+use crate::engine::convert::labels;
 use crate::engine::{EngineError, EventKind, Result};
 use crate::state::observed::{
     ContainerId, ContainerStatus, Health, ImageFacts, ImageId, ObservedEndpoint, ObservedVolume, OwnLabels,
-    label,
 };
 use crate::state::plan::{Creation, Failure};
 
@@ -38,7 +38,7 @@ impl Host {
         };
         if let Some(holder) = self.named(&creation.name) {
             // A lost answer of an earlier call: this is what it made.
-            if holder.own.as_ref() == Some(&creation.labels) {
+            if is_the_same(holder, &creation.labels) {
                 return Ok(holder.id.clone());
             }
             let text = format!(
@@ -50,11 +50,7 @@ impl Host {
         if self.disk_full {
             return refuse(Failure::NoSpace, "mkdir: no space left on device".to_owned());
         }
-        for id in creation.network_ids.values() {
-            if !self.networks.contains_key(id) {
-                return refuse(Failure::NotFound, format!("network {id} not found"));
-            }
-        }
+        // Networks that are not there are the start's affair.
         let container = self.build(creation, &image);
         Ok(self.put(container))
     }
@@ -64,12 +60,10 @@ impl Host {
         let volumes = self.provide_volumes(creation, image);
         let (network_mode, networks) = self.join(creation);
         let check = CheckTimes::of(&spec.healthcheck, image.has_healthcheck);
-        let mut labels = spec.labels.clone();
-        labels.extend(label_map(&creation.labels));
         Container {
             name: creation.name.clone(),
             own: Some(creation.labels.clone()),
-            labels,
+            labels: labels::of_container(&spec.labels, &creation.labels),
             check,
             health: if check.is_some() { Health::Starting } else { Health::None },
             resources: creation.live.resources.clone(),
@@ -269,25 +263,14 @@ pub(super) fn wanted_ports(spec: &ContainerSpec) -> BTreeSet<WantedPort> {
     wanted.collect()
 }
 
-fn label_map(own: &OwnLabels) -> BTreeMap<String, String> {
-    let service = &own.service;
-    let mut map = BTreeMap::from([
-        (label::OWNER, own.owner.clone()),
-        (label::PROJECT, service.project.to_string()),
-        (label::SERVICE, service.service.to_string()),
-        (label::SLOT, own.slot.to_string()),
-        (label::REVISION, own.revision.as_str().to_owned()),
-        (label::SPEC, own.spec.as_str().to_owned()),
-        (label::IMAGE_ID, own.image.0.clone()),
-        (label::IMAGE_REF, own.image_ref.clone()),
-        (label::SOURCE, own.source.clone()),
-        (label::COMPOSE_PROJECT, service.project.to_string()),
-        (label::COMPOSE_SERVICE, service.service.to_string()),
-        (label::COMPOSE_NUMBER, own.slot.to_string()),
-        (label::COMPOSE_ONEOFF, "False".to_owned()),
-    ]);
-    if let Some(digest) = &own.image_digest {
-        map.insert(label::IMAGE_DIGEST, digest.clone());
-    }
-    map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+/// The very slot and revision that is asked for, and whole.
+fn is_the_same(holder: &Container, wanted: &OwnLabels) -> bool {
+    let half_gone = matches!(holder.status, ContainerStatus::Dead | ContainerStatus::Removing);
+    !half_gone
+        && holder.own.as_ref().is_some_and(|own| {
+            own.owner == wanted.owner
+                && own.service == wanted.service
+                && own.slot == wanted.slot
+                && own.revision == wanted.revision
+        })
 }

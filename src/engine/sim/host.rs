@@ -14,7 +14,7 @@ use super::fault::{Fault, Op, Scripted};
 use super::image::Registry;
 use crate::engine::{EngineError, EngineEvent, EngineFacts, EventKind, Result};
 use crate::state::observed::{
-    ContainerId, ContainerStatus, EngineSession, ImageFacts, ImageId, ObservedVolume,
+    ContainerId, ContainerStatus, EngineSession, ImageFacts, ImageId, ObservedVolume, label,
 };
 use crate::state::plan::Failure;
 use crate::state::time::EngineStamp;
@@ -251,6 +251,7 @@ impl Host {
     pub(super) fn emit_container(&mut self, id: &ContainerId, action: &str) {
         let Some(container) = self.containers.get(id) else { return };
         let mut attributes = container.labels.clone();
+        attributes.retain(|name, _| name.starts_with(label::RESERVED));
         attributes.insert("name".to_owned(), container.name.clone());
         self.emit(EventKind::Container, action, &id.0, attributes);
     }

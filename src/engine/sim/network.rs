@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fault::Op;
 use super::host::{Host, Network, refuse_dying};
 use crate::desired::spec::{Endpoint, NetworkSpec, VolumeSpec};
+use crate::engine::convert::labels;
 use crate::engine::{EngineError, EventKind, Result};
 use crate::state::observed::{ContainerId, ObservedEndpoint, ObservedNetwork, ObservedVolume, label};
 use crate::state::plan::Failure;
@@ -58,6 +59,7 @@ impl Host {
     }
 
     pub(super) fn run_create_network(&mut self, spec: &NetworkSpec, owner: &str) -> Result<String> {
+        refuse_external(Op::CreateNetwork, &spec.name, spec.external)?;
         let same_name = || self.networks.iter().filter(|(_, network)| network.name == spec.name);
         let owned = |network: &Network| network.labels.get(label::OWNER).is_some_and(|by| by == owner);
         if let Some((id, _)) = same_name().find(|(_, network)| owned(network)) {
@@ -67,8 +69,7 @@ impl Host {
             let text = format!("network with name {} already exists", spec.name);
             return Err(EngineError::new(Op::CreateNetwork.as_str(), &spec.name, Failure::Conflict, text));
         }
-        let mut labels = spec.labels.clone();
-        labels.extend(object_labels(owner, label::NETWORK, label::COMPOSE_NETWORK, &spec.project, &spec.key));
+        let labels = labels::of_network(spec, owner);
         let driver = spec.driver.clone().unwrap_or_else(|| "bridge".to_owned());
         Ok(self.add_network(Network { name: spec.name.clone(), driver, labels }))
     }
@@ -100,8 +101,11 @@ impl Host {
         refuse_dying(Op::Connect, container)?;
         let refuse =
             |kind, text: String| Err(EngineError::new(Op::Connect.as_str(), &container.name, kind, text));
-        let Some(name) = self.networks.get(network).map(|network| network.name.clone()) else {
-            return refuse(Failure::NotFound, format!("network {network} not found"));
+        // While the container is down the engine notes whatever it is told; the start will fail.
+        let name = match self.networks.get(network) {
+            Some(network) => network.name.clone(),
+            None if !container.status.is_up() => network.to_owned(),
+            None => return refuse(Failure::NotFound, format!("network {network} not found")),
         };
         let mode = container.network_mode.as_str();
         if mode == "host" || mode == "none" || mode.starts_with("container:") {
@@ -132,36 +136,26 @@ impl Host {
     }
 
     pub(super) fn run_create_volume(&mut self, spec: &VolumeSpec, owner: &str) -> Result<()> {
-        let driver = spec.driver.clone().unwrap_or_else(|| "local".to_owned());
+        refuse_external(Op::CreateVolume, &spec.name, spec.external)?;
         if let Some(there) = self.volumes.get(&spec.name) {
-            if there.driver == driver {
+            if there.labels.get(label::OWNER).is_some_and(|by| by == owner) {
                 return Ok(());
             }
-            let text = format!("a volume of this name exists with driver {}", there.driver);
+            let text = "a volume of this name exists and is not ours";
             return Err(EngineError::new(Op::CreateVolume.as_str(), &spec.name, Failure::Conflict, text));
         }
-        let mut labels = spec.labels.clone();
-        labels.extend(object_labels(owner, label::VOLUME, label::COMPOSE_VOLUME, &spec.project, &spec.key));
+        let driver = spec.driver.clone().unwrap_or_else(|| "local".to_owned());
+        let labels = labels::of_volume(spec, owner);
         self.volumes.insert(spec.name.clone(), ObservedVolume { name: spec.name.clone(), driver, labels });
         self.emit_volume(&spec.name, "create");
         Ok(())
     }
 }
 
-/// The labels that tell whose a network or volume is.
-fn object_labels(
-    owner: &str,
-    key_label: &str,
-    compose_label: &str,
-    project: &crate::desired::ident::ProjectName,
-    key: &str,
-) -> [(String, String); 5] {
-    [
-        (label::OWNER, owner),
-        (label::PROJECT, project.as_str()),
-        (key_label, key),
-        (label::COMPOSE_PROJECT, project.as_str()),
-        (compose_label, key),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+fn refuse_external(op: Op, name: &str, external: bool) -> Result<()> {
+    if external {
+        let text = "it is external: it must be made by whoever owns it";
+        return Err(EngineError::new(op.as_str(), name, Failure::Invalid, text));
+    }
+    Ok(())
 }

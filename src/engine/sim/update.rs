@@ -66,7 +66,8 @@ impl Host {
         let refuse =
             |kind, text: &str| Err(EngineError::new(Op::Remove.as_str(), &container.name, kind, text));
         match container.status {
-            ContainerStatus::Running | ContainerStatus::Restarting | ContainerStatus::Paused if !force => {
+            // Force ends what is half removed and nothing else, so that nothing that runs is killed by it.
+            status if status.is_up() => {
                 return refuse(Failure::Conflict, "You cannot remove a running container. Stop it first.");
             }
             ContainerStatus::Removing => {
@@ -80,10 +81,15 @@ impl Host {
             }
             _ => {}
         }
+        self.discard(id);
+        Ok(())
+    }
+
+    /// Ends and removes a container in whatever state it is.
+    pub(super) fn discard(&mut self, id: &ContainerId) {
         self.kill_container(id);
         self.emit_container(id, "destroy");
         self.containers.remove(id);
         self.hung.remove(id);
-        Ok(())
     }
 }
