@@ -27,6 +27,7 @@ macro_rules! contract {
 
 mod bench;
 mod create;
+mod docker;
 mod events;
 mod health;
 mod image;

@@ -144,3 +144,37 @@ answer!(
         message: String,
     }
 );
+
+/// An answer that says at least what it is about. With every field optional, `{}` would read as a container without labels,
+/// and so as one that is not ours: a garbled answer must not be taken for a fact.
+pub trait Answer {
+    fn is_complete(&self) -> bool;
+}
+
+macro_rules! complete {
+    ($($name:ident by $field:ident),* $(,)?) => {
+        $(impl Answer for $name {
+            fn is_complete(&self) -> bool {
+                !self.$field.is_empty()
+            }
+        })*
+    };
+}
+
+complete!(
+    Version by api_version, ListedContainer by id, Container by id, Image by id, ListedImage by id, Network by id,
+    Volume by name,
+);
+
+impl Answer for Info {
+    /// Podman leaves the id out, and the rest has defaults.
+    fn is_complete(&self) -> bool {
+        true
+    }
+}
+
+impl<T: Answer> Answer for Vec<T> {
+    fn is_complete(&self) -> bool {
+        self.iter().all(Answer::is_complete)
+    }
+}

@@ -236,7 +236,7 @@ fn joined(creation: &Creation) -> Result<Vec<Joined>, String> {
         Some(id) => Ok(Joined {
             network: name.clone(),
             network_id: id.clone(),
-            settings: network::endpoint(endpoint, &service),
+            settings: network::endpoint(id, endpoint, &service),
         }),
         None => Err(format!("the id of network `{name}` is not known")),
     };

@@ -12,8 +12,11 @@ use crate::desired::spec::{Endpoint, IpamPool, NetworkSpec, VolumeSpec};
 use crate::state::observed::ContainerId;
 
 /// How a container joins a network. The aliases are the endpoint's own and `also`, which has the service's name in it.
+///
+/// The id stands in the settings too: before API 1.44 the engine keeps only the name of what was named by id, and with two
+/// networks of that name the container can then never be started ("ambiguous").
 #[must_use]
-pub fn endpoint(endpoint: &Endpoint, also: &BTreeSet<String>) -> EndpointSettings {
+pub fn endpoint(network_id: &str, endpoint: &Endpoint, also: &BTreeSet<String>) -> EndpointSettings {
     let aliases: BTreeSet<&String> = endpoint.aliases.iter().chain(also).collect();
     let address = EndpointIpamConfig {
         ipv4_address: endpoint.ipv4_address.clone(),
@@ -21,6 +24,7 @@ pub fn endpoint(endpoint: &Endpoint, also: &BTreeSet<String>) -> EndpointSetting
         link_local_ips: None,
     };
     EndpointSettings {
+        network_id: Some(network_id.to_owned()),
         aliases: Some(aliases.into_iter().cloned().collect()),
         ipam_config: (address != EndpointIpamConfig::default()).then_some(address),
         ..EndpointSettings::default()

@@ -10,8 +10,9 @@ use bollard::models;
 use super::answers;
 use crate::desired::spec::{Resources, RestartPolicy};
 
-/// Four exbibytes: above what any host has.
-pub const LIFTED_MEMORY: u64 = 1 << 62;
+/// An exbibyte: above what any host has, and twice of it, which the swap then is, is still a number to the kernel. (-1 for the
+/// swap would not do: older runc then raises the memory first, above the old swap, which the kernel refuses.)
+pub const LIFTED_MEMORY: u64 = 1 << 60;
 /// One less than the default weight of 1024.
 pub const LIFTED_SHARES: u64 = 1023;
 /// One more than the default period; with no quota a period means nothing.
@@ -121,7 +122,7 @@ fn swap_at_create(wanted: &Resources) -> Option<i64> {
 }
 
 fn swap_at_update(wanted: &Resources) -> i64 {
-    swap_at_create(wanted).unwrap_or_else(|| wanted.memory.map_or(-1, doubled))
+    swap_at_create(wanted).unwrap_or_else(|| doubled(wanted.memory.unwrap_or(LIFTED_MEMORY)))
 }
 
 fn every_core(cores: u64) -> String {

@@ -50,7 +50,7 @@ impl Docker {
             let call = self.client.connect_network(&joined.network_id, request);
             if let Err(error) = self.send(WRITE_DEADLINE, call).await {
                 let what = format!("{name} (joining network {})", joined.network);
-                let failed = engine_error("create", what, Call::Write, &error, Look::Blind);
+                let failed = engine_error("create", what, Call::Join, &error, Look::Blind);
                 return Err(match self.remove_container(id, false).await {
                     Ok(()) => failed,
                     Err(left) => {

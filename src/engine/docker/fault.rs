@@ -28,6 +28,8 @@ pub enum Call {
     Write,
     /// A write that may bind ports and run a command.
     Start,
+    /// A write about a container and a network.
+    Join,
     /// Safe to repeat, and about a registry.
     Pull,
 }
@@ -43,7 +45,9 @@ pub fn engine_error(
 ) -> EngineError {
     let kind = kind(call, error, look);
     let message = match (error.status(), look) {
-        (Some(404), Look::There { .. }) => format!("something it needs is gone: {error}"),
+        (Some(404), Look::There { .. }) if call == Call::Start => {
+            format!("something that it was created with is gone: {error}")
+        }
         _ => error.to_string(),
     };
     EngineError::new(op, object, kind, message)
@@ -57,7 +61,7 @@ pub fn kind(call: Call, error: &WireError, look: Look) -> Failure {
         _ if error.is_version_refusal() => Failure::Unreachable,
         WireError::Cut(_) => match call {
             Call::Read | Call::Pull => Failure::Unreachable,
-            Call::Write | Call::Start => Failure::Unknown,
+            Call::Write | Call::Start | Call::Join => Failure::Unknown,
         },
         // No progress in a pull is the registry's doing.
         WireError::Late(_) if call == Call::Pull => Failure::Registry,
@@ -65,7 +69,7 @@ pub fn kind(call: Call, error: &WireError, look: Look) -> Failure {
         WireError::Garbled(_) => match call {
             Call::Read | Call::Pull => Failure::Internal,
             // The status may have been lost with it (a truncated refusal reads the same as a truncated success).
-            Call::Write | Call::Start => Failure::Unknown,
+            Call::Write | Call::Start | Call::Join => Failure::Unknown,
         },
         WireError::Unsendable(_) => Failure::Invalid,
         WireError::Stream(message) => registry(500, message),
@@ -77,9 +81,9 @@ pub fn kind(call: Call, error: &WireError, look: Look) -> Failure {
 fn refused(call: Call, status: u16, message: &str, look: Look) -> Failure {
     match (status, look) {
         (400, _) => Failure::Invalid,
-        // What it was made with is gone (a network): it can never start, and is to be made anew.
-        (404, Look::There { .. }) if call == Call::Start => Failure::NotFound,
-        (404, Look::There { .. }) => Failure::Conflict,
+        // Of a start: a network or another container that it was created with (the caller sees that this one is there).
+        // Of a join: the network.
+        (404, Look::There { .. }) if !matches!(call, Call::Start | Call::Join) => Failure::Conflict,
         (404, _) => Failure::NotFound,
         (409, Look::There { status: ContainerStatus::Removing, .. }) => Failure::InProgress,
         (403 | 409, _) => Failure::Conflict,
@@ -298,6 +302,14 @@ mod tests {
                 403,
                 "error while removing network: network n id f has active endpoints",
                 Look::Blind,
+                Failure::Conflict,
+            ),
+            (Call::Join, 404, "network 5f1e not found", there(Running, 0), Failure::NotFound),
+            (
+                Call::Join,
+                403,
+                "endpoint with name a already exists in network n",
+                there(Running, 0),
                 Failure::Conflict,
             ),
             (Write, 500, "port is already allocated", Look::Blind, Failure::Internal),

@@ -79,7 +79,7 @@ impl Docker {
     }
 
     /// A read, judged.
-    async fn read<T: serde::de::DeserializeOwned>(
+    async fn read<T: serde::de::DeserializeOwned + answers::Answer>(
         &self,
         op: &'static str,
         object: &str,
@@ -90,7 +90,7 @@ impl Docker {
     }
 
     /// A read of something that may not exist: `None` only when the engine says that this very thing does not.
-    async fn read_existing<T: serde::de::DeserializeOwned>(
+    async fn read_existing<T: serde::de::DeserializeOwned + answers::Answer>(
         &self,
         op: &'static str,
         object: &str,
@@ -133,17 +133,19 @@ impl Docker {
         error: &WireError,
     ) -> (EngineError, Option<answers::Container>) {
         let (look, seen) = match error {
-            WireError::Refused { .. } => match self.raw_container(op, &id.0).await {
-                Ok(Some(seen)) => {
-                    let look = Look::There {
-                        status: observed::status(&seen.state),
-                        exit_code: seen.state.exit_code,
-                    };
-                    (look, Some(seen))
+            WireError::Refused { .. } if !error.is_version_refusal() => {
+                match self.raw_container(op, &id.0).await {
+                    Ok(Some(seen)) => {
+                        let look = Look::There {
+                            status: observed::status(&seen.state),
+                            exit_code: seen.state.exit_code,
+                        };
+                        (look, Some(seen))
+                    }
+                    Ok(None) => (Look::Gone, None),
+                    Err(_) => (Look::Blind, None),
                 }
-                Ok(None) => (Look::Gone, None),
-                Err(_) => (Look::Blind, None),
-            },
+            }
             _ => (Look::Blind, None),
         };
         (engine_error(op, id.short(), call, error, look), seen)

@@ -153,7 +153,7 @@ impl Wire {
     }
 
     /// `GET`, the whole answer, as JSON.
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned + answers::Answer>(
         &self,
         path: &str,
         deadline: Duration,
@@ -323,9 +323,13 @@ pub(super) async fn within<T>(
     tokio::time::timeout(deadline, call).await.unwrap_or(Err(WireError::Late(deadline)))
 }
 
-async fn read_json<T: DeserializeOwned>(answer: Answer) -> Result<T, WireError> {
+async fn read_json<T: DeserializeOwned + answers::Answer>(answer: Answer) -> Result<T, WireError> {
     let bytes = collected(answer.into_body(), ANSWER_CAP).await?;
-    serde_json::from_slice(&bytes).map_err(|error| WireError::Garbled(json_fault(&error)))
+    let read: T = serde_json::from_slice(&bytes).map_err(|error| WireError::Garbled(json_fault(&error)))?;
+    if !read.is_complete() {
+        return Err(WireError::Garbled("it does not say what it is about".to_owned()));
+    }
+    Ok(read)
 }
 
 /// Where JSON is at fault, and not what is in it: an answer may hold environment variables.

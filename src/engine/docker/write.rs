@@ -159,14 +159,14 @@ impl Engine for Docker {
         aliases: &BTreeSet<String>,
     ) -> Result<()> {
         path_segment("connect", network_id)?;
-        let request = network::connect(id, network::endpoint(endpoint, aliases));
+        let request = network::connect(id, network::endpoint(network_id, endpoint, aliases));
         let (engine, id, network_id) = (self.clone(), id.clone(), network_id.to_owned());
         to_its_end("connect", &id.0.clone(), async move {
             let call = engine.client.connect_network(&network_id, request);
             let Err(error) = engine.send(WRITE_DEADLINE, call).await else { return Ok(()) };
-            match engine.judged("connect", &id, Call::Write, &error).await {
+            match engine.judged("connect", &id, Call::Join, &error).await {
                 (_, Some(seen)) if is_attached(&seen, &network_id) => Ok(()),
-                (error, seen) => Err(absent_network(error, seen.is_some(), &network_id)),
+                (error, _) => Err(error),
             }
         })
         .await
@@ -178,9 +178,9 @@ impl Engine for Docker {
         to_its_end("disconnect", &id.0.clone(), async move {
             let call = engine.client.disconnect_network(&network_id, network::disconnect(&id));
             let Err(error) = engine.send(WRITE_DEADLINE, call).await else { return Ok(()) };
-            match engine.judged("disconnect", &id, Call::Write, &error).await {
+            match engine.judged("disconnect", &id, Call::Join, &error).await {
                 (_, Some(seen)) if !is_attached(&seen, &network_id) => Ok(()),
-                (error, seen) => Err(absent_network(error, seen.is_some(), &network_id)),
+                (error, _) => Err(error),
             }
         })
         .await
@@ -306,13 +306,4 @@ impl Docker {
         }
         Ok(id)
     }
-}
-
-/// In a call about a container and a network, a 404 with the container there is about the network.
-fn absent_network(mut error: EngineError, container_is_there: bool, network_id: &str) -> EngineError {
-    if container_is_there && error.kind == Failure::Conflict && error.message.contains("is gone") {
-        error.kind = Failure::NotFound;
-        error.message = format!("network {network_id}: {}", error.message);
-    }
-    error
 }
