@@ -2,7 +2,9 @@
 
 mod completions;
 pub mod out;
+pub mod render;
 pub mod schema;
+pub mod validate;
 
 use clap::{Parser, Subcommand};
 
@@ -51,6 +53,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Commands {
+    /// Check the files of the desired state, without an engine
+    Validate(validate::ValidateArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -59,6 +63,7 @@ pub enum Commands {
 #[must_use]
 pub fn run(cli: Cli) -> i32 {
     match cli.command {
+        Commands::Validate(args) => validate::run(&cli.settings, &args),
         Commands::Completions(args) => completions::run(&args),
     }
 }
