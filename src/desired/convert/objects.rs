@@ -92,20 +92,18 @@ pub(super) fn errors(diagnostics: &[Diagnostic]) -> usize {
 pub(super) fn place(context: &Context<'_>, fields: &Fields<'_>) -> SourcePlace {
     let header = &fields.table.header;
     let mut files = BTreeSet::from([header.file.clone()]);
-    collect_files(fields.table.entries.iter().map(|entry| &entry.value), &mut files);
+    fields.table.entries.iter().for_each(|entry| collect_files(&entry.value, &mut files));
     SourcePlace { file: header.file.clone(), line: line_of(header, context.read).unwrap_or_default(), files }
 }
 
-fn collect_files<'t>(nodes: impl Iterator<Item = &'t Node>, files: &mut BTreeSet<String>) {
-    for node in nodes {
-        if !files.contains(&node.span.file) {
-            files.insert(node.span.file.clone());
-        }
-        match &node.value {
-            Value::Array(items) => collect_files(items.iter(), files),
-            Value::Table(table) => collect_files(table.entries.iter().map(|entry| &entry.value), files),
-            _ => {}
-        }
+fn collect_files(node: &Node, files: &mut BTreeSet<String>) {
+    if !files.contains(&node.span.file) {
+        files.insert(node.span.file.clone());
+    }
+    match &node.value {
+        Value::Array(items) => items.iter().for_each(|item| collect_files(item, files)),
+        Value::Table(table) => table.entries.iter().for_each(|entry| collect_files(&entry.value, files)),
+        _ => {}
     }
 }
 
