@@ -112,7 +112,11 @@ impl<'a> Pass<'a> {
         let id = container.id.clone();
         let revision = &container.labels.revision;
         let has_evidence = target::kept(&self.record, revision).is_none_or(|kept| kept.evidence.is_some());
-        if evidence && !has_evidence && container.started_at.is_some() {
+        if evidence
+            && !has_evidence
+            && container.started_at.is_some()
+            && container.status != ContainerStatus::Removing
+        {
             self.step(
                 slot,
                 Step::SaveLogs { id: id.clone(), revision: revision.clone() },

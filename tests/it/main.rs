@@ -3,9 +3,12 @@
 
 mod cli;
 mod config;
+mod converge;
 mod layering;
 mod metrics;
+mod plan;
 mod queue;
 mod server;
 mod source;
+mod specs;
 mod store;
