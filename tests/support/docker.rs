@@ -1,17 +1,34 @@
 //! The engine as an independent witness sees it: through Docker's own command line, never through the code under test.
 
+use std::cell::RefCell;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
+thread_local! {
+    /// The engine this test's calls go to; `None`: the machine's own.
+    static ENGINE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Every test runs in a thread of its own, so this is for the test that says it, and nobody else.
+pub fn use_engine(address: Option<String>) {
+    ENGINE.set(address);
+}
+
+/// Makes a command talk to this test's engine.
+pub fn aim(command: &mut Command) {
+    match ENGINE.with_borrow(Clone::clone) {
+        Some(address) => command.env("DOCKER_HOST", address),
+        None => command.env_remove("DOCKER_HOST"),
+    };
+}
+
 /// Runs `docker` and returns what it printed, trimmed; an error is what it complained.
 pub fn try_docker(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("docker")
-        .args(arguments)
-        .env_remove("DOCKER_HOST")
-        .output()
-        .map_err(|error| format!("docker: {error}"))?;
+    let mut command = Command::new("docker");
+    aim(&mut command);
+    let output = command.args(arguments).output().map_err(|error| format!("docker: {error}"))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     } else {
@@ -93,17 +110,21 @@ pub fn inspect(container: &str) -> Option<Seen> {
 
 /// Every container with this label, in every state.
 pub fn labelled(label: &str) -> Vec<Seen> {
-    let ids = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label={label}")]);
+    try_labelled(label).unwrap_or_else(|error| panic!("containers with the label {label}: {error}"))
+}
+
+pub fn try_labelled(label: &str) -> Result<Vec<Seen>, String> {
+    let ids = try_docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &format!("label={label}")])?;
     if ids.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     // One of them may go between the two calls; then those that are left are looked at one by one.
     let mut arguments = vec!["container", "inspect"];
     arguments.extend(ids.lines());
-    match try_docker(&arguments) {
+    Ok(match try_docker(&arguments) {
         Ok(text) => seen(&text),
         Err(_) => ids.lines().filter_map(inspect).collect(),
-    }
+    })
 }
 
 fn seen(text: &str) -> Vec<Seen> {

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
-use super::docker::{Seen, docker, engine_answers, inspect, labelled, try_docker};
+use super::docker::{Seen, aim, docker, engine_answers, inspect, labelled, try_docker, try_labelled};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 
@@ -92,7 +92,8 @@ impl Host {
         call.args(["image", reference, &format!("VERSION={version}")]);
         call.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
         call.arg("--").args(command);
-        call.env("LABEL", format!("evenkeel-test={}", self.project)).env_remove("DOCKER_HOST");
+        call.env("LABEL", format!("evenkeel-test={}", self.project));
+        aim(&mut call);
         let ended = Ended::of(&call.output().unwrap());
         assert_eq!(ended.code, 0, "images.sh: {}", ended.err);
     }
@@ -124,8 +125,8 @@ impl Host {
             .env("EVENKEEL_INSTANCE", &self.project)
             .env("EVENKEEL_CONFIG", self.config())
             .envs(SHORT)
-            .env_remove("DOCKER_HOST")
             .env("NO_COLOR", "1");
+        aim(&mut command);
         if let Some(address) = &self.docker_host {
             command.env("DOCKER_HOST", address);
         }
@@ -243,7 +244,8 @@ impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- containers of {}", self.project);
-            for seen in self.containers() {
+            // Nothing may panic in here: a panic during a panic ends the whole run.
+            for seen in try_labelled(&self.label()).unwrap_or_default() {
                 eprintln!("{} {} {} {}", seen.name, seen.state(), seen.image(), seen.restart_policy());
             }
         }
