@@ -29,6 +29,7 @@ mod bench;
 mod create;
 mod docker;
 mod events;
+mod facts;
 mod health;
 mod image;
 mod lifecycle;
