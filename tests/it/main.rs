@@ -4,6 +4,8 @@
 mod cli;
 mod config;
 mod converge;
+mod convert;
+mod credentials;
 mod layering;
 mod metrics;
 mod plan;
