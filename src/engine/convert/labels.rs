@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::desired::hash::{SpecHash, network_definition, volume_definition};
-use crate::desired::ident::ServiceId;
+use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
 use crate::desired::spec::{NetworkSpec, VolumeSpec};
 use crate::state::observed::{ImageId, OwnLabels, label};
 use crate::state::record::RevisionId;
@@ -89,10 +89,11 @@ pub fn decode(labels: &BTreeMap<String, String>, owner: &str) -> Result<OwnLabel
     if found != owner {
         return Err(NotOurs::OtherOwner(found.clone()));
     }
-    let (project, service) = (text(labels, label::PROJECT)?, text(labels, label::SERVICE)?);
+    let project = parsed(labels, label::PROJECT, ProjectName::new)?;
+    let service = parsed(labels, label::SERVICE, ServiceName::new)?;
     Ok(OwnLabels {
         owner: found.clone(),
-        service: ServiceId::new(project, service).ok_or_else(|| malformed(label::SERVICE, service))?,
+        service: ServiceId { project, service },
         slot: parsed(labels, label::SLOT, slot)?,
         revision: parsed(labels, label::REVISION, RevisionId::parse)?,
         spec: parsed(labels, label::SPEC, SpecHash::parse)?,
