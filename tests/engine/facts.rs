@@ -18,9 +18,17 @@ use crate::simulated::Simulated;
 
 const PORT: u16 = 18_080;
 const NO: RestartPolicy = RestartPolicy::No;
-const ALWAYS: RestartPolicy = RestartPolicy::Always;
-const UNLESS_STOPPED: RestartPolicy = RestartPolicy::UnlessStopped;
+pub const ALWAYS: RestartPolicy = RestartPolicy::Always;
+pub const UNLESS_STOPPED: RestartPolicy = RestartPolicy::UnlessStopped;
 const ON_FAILURE: RestartPolicy = RestartPolicy::OnFailure { max_retries: 0 };
+
+/// Facts 2 and 3, measured: what becomes of a running and of a stopped container when the engine is killed and comes back.
+pub const AFTER_A_KILL: [(RestartPolicy, ContainerStatus, ContainerStatus); 4] = [
+    (NO, ContainerStatus::Exited, ContainerStatus::Exited),
+    (ALWAYS, ContainerStatus::Running, ContainerStatus::Running),
+    (ON_FAILURE, ContainerStatus::Running, ContainerStatus::Running),
+    (UNLESS_STOPPED, ContainerStatus::Exited, ContainerStatus::Exited),
+];
 
 /// A creation whose image is on this host.
 async fn order(host: &mut Host, service: &str) -> Creation {
@@ -76,16 +84,8 @@ async fn fact_1_a_frozen_container_carries_out_what_was_abandoned_when_it_wakes(
 
 #[tokio::test(start_paused = true)]
 async fn facts_2_and_3_what_a_killed_engine_brings_back() {
-    use ContainerStatus::{Exited, Running};
-    for (policy, was_running, was_stopped) in [
-        (NO, Exited, Exited),
-        (ALWAYS, Running, Running),
-        (ON_FAILURE, Running, Running),
-        (UNLESS_STOPPED, Exited, Exited),
-    ] {
+    for (policy, was_running, was_stopped) in AFTER_A_KILL {
         let mut host = Host::new();
-        let running = host.create(&order(&mut Host::new(), "a").await);
-        assert_eq!(kind(running), Failure::NotFound, "its image is on another host");
         let mut make = Vec::new();
         for service in ["running", "stopped"] {
             let order = order(&mut host, service).await;
@@ -109,8 +109,25 @@ async fn facts_2_and_3_what_a_killed_engine_brings_back() {
         assert!(host.session > session);
         let after = host.containers.get(running).unwrap();
         assert_eq!(after.restart_count, 0, "the engine's own restart is not counted");
-        assert!(was_running == Exited || after.started_at > before, "but has a stamp");
+        assert!(was_running == ContainerStatus::Exited || after.started_at > before, "but has a stamp");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fact_3_an_orderly_restart_brings_unless_stopped_back() {
+    let mut host = Host::new();
+    let mut ids = Vec::new();
+    for service in ["running", "stopped"] {
+        let order = order(&mut host, service).await;
+        let id = host.create(&order).unwrap();
+        host.set_restart(&id, UNLESS_STOPPED).unwrap();
+        host.start(&id).unwrap();
+        ids.push(id);
+    }
+    host.stop(&ids[1], None).unwrap();
+    host.restart_orderly();
+    assert_eq!(status(&host, &ids[0]), ContainerStatus::Running);
+    assert_eq!(status(&host, &ids[1]), ContainerStatus::Exited);
 }
 
 #[tokio::test(start_paused = true)]

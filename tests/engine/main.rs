@@ -30,6 +30,7 @@ mod create;
 mod docker;
 mod events;
 mod facts;
+mod facts_private;
 mod health;
 mod image;
 mod lifecycle;

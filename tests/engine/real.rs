@@ -21,9 +21,19 @@ pub struct Real {
 impl Real {
     /// `None` where no engine answers; the test then says that it was skipped.
     pub async fn new() -> Option<Self> {
+        Self::at(None)
+    }
+
+    /// The engine at another address, to which this thread's `docker` calls go already.
+    pub fn at(address: Option<&str>) -> Option<Self> {
         let host = Host::new()?;
-        let engine = connect(None, &host.project).unwrap();
+        let engine = connect(address, &host.project).unwrap();
         Some(Self { engine, host })
+    }
+
+    /// An image of its own that nothing uses.
+    pub fn other_image(&self, reference: &str) {
+        self.host.image_named(reference, "other", &[], &["ok"]);
     }
 
     fn label(&self) -> String {

@@ -22,6 +22,41 @@ impl PrivateEngine {
     /// `None`, and a line that says so, where dockerd may not be started. From here on this thread's `docker` calls go to it.
     pub fn start(live_restore: bool) -> Option<Self> {
         let driver = try_docker(&["info", "--format", "{{.Driver}}"]).ok()?;
+        let mut engine = Self::prepare(driver, live_restore)?;
+        engine.up();
+        Some(engine)
+    }
+
+    /// The same on a disk of its own of so many megabytes, which can be filled.
+    pub fn start_on_small_disk(megabytes: u32) -> Option<Self> {
+        let mut engine = Self::prepare("vfs".to_owned(), false)?;
+        let data = engine.path("data");
+        fs::create_dir_all(&data).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]).arg(&data);
+        if !mount.output().is_ok_and(|out| out.status.success()) {
+            eprintln!("SKIPPED: a disk of the test's own needs the right to mount one");
+            return None;
+        }
+        engine.up();
+        Some(engine)
+    }
+
+    /// Takes every byte that is left where the engine keeps its files.
+    pub fn fill_disk(&self) {
+        use std::io::Write;
+        let mut ballast = File::create(self.path("data/ballast")).unwrap();
+        // The last piece is written in part, until not a byte more goes.
+        for size in [1 << 20, 4096, 1] {
+            while ballast.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    pub fn free_disk(&self) {
+        fs::remove_file(self.path("data/ballast")).unwrap();
+    }
+
+    fn prepare(driver: String, live_restore: bool) -> Option<Self> {
         let is_root =
             fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
         let there = ["dockerd", "unshare", "nsenter"]
@@ -35,14 +70,13 @@ impl PrivateEngine {
         let folder = tempfile::Builder::new().prefix("eke").tempdir().ok()?.keep();
         fs::write(folder.join("daemon.json"), "{}").ok()?;
         let namespace = Command::new("unshare").args(["--net", "sleep", "1000000"]).spawn().ok()?;
-        let mut engine = Self { folder, namespace, dockerd: None, driver, live_restore };
+        let engine = Self { folder, namespace, dockerd: None, driver, live_restore };
         wait_for("the namespace is made", || {
             engine.inside(&["true"]).output().ok().filter(|out| out.status.success())
         });
         // Nice to have: the user-land proxy speaks over it.
         let _ = engine.inside(&["ip", "link", "set", "lo", "up"]).output();
         docker::use_engine(Some(engine.address()));
-        engine.up();
         Some(engine)
     }
 
