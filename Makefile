@@ -1,6 +1,6 @@
 # `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
 # Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
-.PHONY: run test lint fmt-check clippy deny clean-example
+.PHONY: run test lint fmt-check clippy doc deny clean-example
 .NOTPARALLEL:
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -14,13 +14,17 @@ test:
 	@scripts/setup.sh --engine || test $$? = 3
 	cargo test --locked
 
-lint: fmt-check clippy deny
+lint: fmt-check clippy doc deny
 
 fmt-check:
 	cargo fmt --check
 
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
+
+# Broken links between the comments are errors.
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 
 # Advisories need a database from the network on every run, so they are left to a scheduled job (`cargo deny check advisories`).
 deny:

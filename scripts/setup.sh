@@ -82,8 +82,8 @@ install_rustup() {
 engine_answers() { command -v docker >/dev/null && timeout 20 docker version >/dev/null 2>&1; }
 
 wait_for_engine() {
-    local tries
-    for tries in $(seq 60); do
+    local end=$((SECONDS + 30))
+    while [ $SECONDS -lt $end ]; do
         engine_answers && return 0
         # A daemon of ours that has ended will not answer any more.
         [ -z "${1:-}" ] || as_root kill -0 "$1" 2>/dev/null || return 1
@@ -106,6 +106,7 @@ start_by_hand() {
         if [ -n "$driver" ] && grep -qs storage-driver /etc/docker/daemon.json; then continue; fi
         say "starting dockerd ${driver:+with storage driver $driver }(log: $log)"
         # setsid: the engine outlives this script and does not get the terminal's Ctrl-C.
+        # shellcheck disable=SC2016  # the inner shell expands
         pid=$(as_root sh -c 'setsid dockerd ${1:+--storage-driver "$1"} >>"$0" 2>&1 </dev/null & echo $!' "$log" "$driver")
         wait_for_engine "$pid" && return 0
         as_root kill "$pid" 2>/dev/null || true

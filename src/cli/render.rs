@@ -15,7 +15,7 @@ pub enum Format {
     /// Each with the lines it is about
     #[default]
     Text,
-    /// One line each: file:line:column: severity[slug]: message
+    /// One line each: `file:line:column: severity[slug]: message`
     Short,
     /// A list of objects
     Json,

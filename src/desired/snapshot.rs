@@ -1,4 +1,4 @@
-//! A snapshot: every file of the desired state, read whole, at one instant. The only input of [`super::load`] beside the host's facts.
+//! A snapshot: every file of the desired state, read whole, at one instant. The only input of [`super::load()`] beside the host's facts.
 
 use std::collections::BTreeMap;
 use std::fmt;

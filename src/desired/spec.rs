@@ -1,7 +1,7 @@
 //! The spec of a service: normalised and valid by construction.
 //!
 //! A [`ServiceSpec`] has three parts, by what a change of it costs:
-//! - [`ContainerSpec`]: baked into a container when it is created. Its hash is the [`SpecHash`]; a change replaces.
+//! - [`ContainerSpec`]: baked into a container when it is created. Its hash is the [`SpecHash`](super::hash::SpecHash); a change replaces.
 //! - [`LiveSpec`]: the engine changes it while the container runs (`POST /containers/{id}/update`, rename, network
 //!   connect). No hash: it is compared value by value with what the engine reports.
 //! - [`Policy`]: read by evenkeel only; a change touches no container (Compose's own hash leaves these out too).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::docker::{docker_now, events, inspect};
+use crate::support::docker::{docker, docker_now, events, inspect};
 use crate::support::files::{checked, plain};
 use crate::support::wait::{free_port, page};
 use crate::support::{Host, stays, wait_for};
@@ -90,8 +90,8 @@ fn a_crash_looping_image_is_rolled_back_and_not_tried_again() {
     assert_eq!(created(&host, &since), 0, "a rejected revision was tried again");
 
     // Someone says so: tried once more, and put back once more.
-    host.evenkeel(&["retry", &host.id("web")]).expect(0);
-    wait_for("retry makes it try", || (created(&host, &since) > 0).then_some(()));
+    host.evenkeel(&["retry", &host.id("web")]).expect(3);
+    assert_eq!(created(&host, &since), 1, "retry makes it try, once");
     becomes(&host, "web", "rolled-back");
     serves(port, "1.0");
 
@@ -331,4 +331,41 @@ fn a_revision_that_fails_late_within_its_watch_is_put_back() {
     host.write("web.toml", &checked("web", &late, port, ""));
     becomes(&host, "web", "rolled-back");
     serves(port, "1.0");
+}
+
+#[test]
+fn a_newer_edit_supersedes_an_update_under_way() {
+    let Some(host) = Host::new() else { return };
+    let port = free_port();
+    let one = host.image("1.0", &[], &[]);
+    // Would never become healthy, and its deadline is far away.
+    let stuck = host.image("1.1", &[("NEVER_HEALTHY", "1")], &[]);
+    let three = host.image("1.2", &[], &[]);
+    let file = |image: &str| checked("web", image, port, "").replace("retries = 3", "retries = 1000");
+    host.write("web.toml", &file(&one));
+    let _daemon = host.run();
+    becomes(&host, "web", "ready");
+    host.write("web.toml", &file(&stuck));
+    wait_for("the stuck one runs", || host.running("web").into_iter().find(|seen| seen.image() == stuck));
+    host.write("web.toml", &file(&three));
+    serves(port, "1.2");
+    becomes(&host, "web", "ready");
+    assert_eq!(host.running("web").len(), 1);
+}
+
+#[test]
+fn a_held_service_ignores_its_file_and_is_still_repaired() {
+    let Some(host) = Host::new() else { return };
+    let (one, two, port) = (host.image("1.0", &[], &[]), host.image("1.1", &[], &[]), free_port());
+    host.write("web.toml", &checked("web", &one, port, ""));
+    let _daemon = host.run();
+    becomes(&host, "web", "ready");
+    host.evenkeel(&["hold", &host.id("web"), "--message", "not now"]).expect(0);
+    becomes(&host, "web", "held");
+    host.write("web.toml", &checked("web", &two, port, ""));
+    stays("1.0 serves", Duration::from_secs(3), || page(port, "/version"));
+    docker(&["rm", "--force", &host.name("web")]);
+    serves(port, "1.0");
+    host.evenkeel(&["release", &host.id("web")]).expect(0);
+    serves(port, "1.1");
 }

@@ -85,7 +85,7 @@ pub fn update(wanted: &Resources, current: &Resources, cpus: u32) -> models::Con
 /// The limits as the engine reports them, with its defaults and our lifted values read as "no limit":
 /// - 0 anywhere, and a negative reservation, quota or process limit: no limit;
 /// - memory of [`LIFTED_MEMORY`] or more: no limit, and the swap beside it means nothing;
-/// - swap of exactly twice the memory: the engine's own default, nobody asked for it (see [`swap_at_create`]);
+/// - swap of exactly twice the memory: the engine's own default, nobody asked for it (see `swap_at_create`);
 /// - the other `LIFTED_` values, and a core list that ends in a second `0`.
 #[must_use]
 pub fn observed(host: &answers::HostConfig) -> Resources {

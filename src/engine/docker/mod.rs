@@ -1,6 +1,6 @@
 //! The real engine: Docker (or what speaks its API), through bollard.
 //!
-//! - [`connect`]: where the engine is. - `wire`: the HTTP line. - `observe`: reading, through small structs of our own.
+//! - [`connect()`]: where the engine is. - `wire`: the HTTP line. - `observe`: reading, through small structs of our own.
 //! - `write`, `create`, `pull`: what changes something, through bollard. - [`fault`]: what a failure means.
 //!
 //! # Guarantees

@@ -1,7 +1,7 @@
 //! The simulated engine: for tests, for `plan`, and for machines without an engine.
 //!
 //! [`Host`] is all of it as one plain value: synchronous, deterministic, copied and compared at will. [`Sim`] shares a host behind the
-//! [`Engine`] trait. The contract suite (`tests/engine`) makes the same assertions about it and about a real engine; where real
+//! `Engine` trait. The contract suite (`tests/engine`) makes the same assertions about it and about a real engine; where real
 //! engines differ, the simulation does what one of them does, or the worse.
 
 mod actors;
