@@ -120,8 +120,6 @@ pub struct Intervals {
     pub resync_ms: u64,
     /// The files are read this often, whatever the watch says.
     pub rescan_ms: u64,
-    /// Nothing is removed until the desired state has been quiet for this long.
-    pub removal_quiet_ms: u64,
 }
 
 /// A setting that cannot be used: where it was written, which it is, what is wrong and what to write.
@@ -233,7 +231,7 @@ impl Settings {
             concurrency: 4,
             pulls: 4,
             limits: Limits::default(),
-            intervals: Intervals { resync_ms: 300_000, rescan_ms: 20_000, removal_quiet_ms: 10_000 },
+            intervals: Intervals { resync_ms: 300_000, rescan_ms: 20_000 },
             warnings: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    exit(cli::run(cli))
+    exit(cli::run(&cli))
 }
 
 /// Help and version are answers; everything else is a wrong call, for which clap's own code 2 would mean "changes pending".

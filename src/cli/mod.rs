@@ -1,10 +1,26 @@
 //! SHELL. One file per command: prints, asks, draws progress; decides nothing.
 
+mod alone;
+mod apply;
+mod assemble;
 mod completions;
+mod context;
+mod doctor;
+mod history;
+mod logs;
+mod look;
+mod order;
 pub mod out;
+mod plan;
+mod progress;
 pub mod render;
+mod run;
 pub mod schema;
+mod service;
+mod show;
+mod status;
 pub mod validate;
+mod why;
 
 use clap::{Parser, Subcommand};
 
@@ -55,15 +71,64 @@ pub struct Cli {
 pub enum Commands {
     /// Check the files of the desired state, without an engine
     Validate(validate::ValidateArgs),
+    /// Show what would be done, field by field, with cause and order
+    Plan(plan::PlanArgs),
+    /// Converge once, wait for the gates, go back if they fail
+    Apply(apply::ApplyArgs),
+    /// Keep this host converged: the daemon
+    Run(run::RunArgs),
+    /// Show every service with its condition
+    Status(status::StatusArgs),
+    /// Explain one service: what it is, what it waits for, what caused the last change
+    Why(why::WhyArgs),
+    /// Show what happened, newest first
+    History(history::HistoryArgs),
+    /// Go back to an earlier revision, and stay there
+    Rollback(order::RollbackArgs),
+    /// Try a rejected revision again
+    Retry(order::RetryArgs),
+    /// Keep a service on its revision, whatever the files say
+    Hold(order::HoldArgs),
+    /// End a hold, or a rollback by hand
+    Release(order::ReleaseArgs),
+    /// Consent to removals that the guard holds back
+    Approve(order::ApproveArgs),
+    /// Show what a service's containers print
+    Logs(logs::LogsArgs),
+    /// Check the engine, permissions, paths, clock and disk
+    Doctor(doctor::DoctorArgs),
+    /// Print the JSON Schema of the files, for editors
+    #[command(after_help = "\
+Examples:
+  evenkeel schema > evenkeel.schema.json
+  evenkeel schema | jq '.properties | keys'
+
+An editor that knows Taplo takes it from a first line `#:schema ./evenkeel.schema.json`.")]
+    Schema,
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
 
 /// Runs one command and returns its exit code.
 #[must_use]
-pub fn run(cli: Cli) -> i32 {
-    match cli.command {
-        Commands::Validate(args) => validate::run(&cli.settings, &args),
-        Commands::Completions(args) => completions::run(&args),
+pub fn run(cli: &Cli) -> i32 {
+    let flags = &cli.settings;
+    match &cli.command {
+        Commands::Validate(args) => validate::run(flags, args),
+        Commands::Plan(args) => plan::run(flags, args),
+        Commands::Apply(args) => apply::run(flags, args),
+        Commands::Run(args) => run::run(flags, args),
+        Commands::Status(args) => status::run(flags, args),
+        Commands::Why(args) => why::run(flags, args),
+        Commands::History(args) => history::run(flags, args),
+        Commands::Rollback(args) => order::rollback(flags, args),
+        Commands::Retry(args) => order::retry(flags, args),
+        Commands::Hold(args) => order::hold(flags, args),
+        Commands::Release(args) => order::release(flags, args),
+        Commands::Approve(args) => order::approve(flags, args),
+        Commands::Logs(args) => logs::run(flags, args),
+        Commands::Doctor(args) => doctor::run(flags, args),
+        Commands::Schema => schema::run(),
+        Commands::Completions(args) => completions::run(args),
     }
 }

@@ -62,9 +62,7 @@ pub(super) static KEYS: [Key; 21] = [
     key("limits.keep_revisions", |s, text| within(text, 1, 100).map(|value| s.limits.keep_revisions = value)),
     key("intervals.resync", |s, text| at_least(text, 5_000).map(|value| s.intervals.resync_ms = value)),
     key("intervals.rescan", |s, text| at_least(text, 1_000).map(|value| s.intervals.rescan_ms = value)),
-    key("intervals.removal_quiet", |s, text| {
-        duration(text).map(|value| s.intervals.removal_quiet_ms = value)
-    }),
+    key("intervals.removal_quiet", |s, text| duration(text).map(|value| s.limits.removal_quiet_ms = value)),
     // Read before the others, because it says where they are; listed so that it is known as a variable.
     key("config", |_, _| Ok(())),
 ];

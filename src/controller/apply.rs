@@ -20,7 +20,7 @@ use crate::desired::ident::ServiceId;
 use crate::engine::{EngineError, Observe, PullProgress};
 use crate::metrics::api::GuardStatus;
 use crate::state::condition::{Condition, ConditionKind, ServiceStatus};
-use crate::state::guard::{QUIET_MS, RemovalVerdict};
+use crate::state::guard::RemovalVerdict;
 use crate::state::plan::{Outcome, Planned};
 
 /// How long `apply` waits when nobody says. Milliseconds: longer than any gate of usual length, shorter than a CI job.
@@ -107,7 +107,7 @@ pub async fn apply(mut parts: Parts, application: Application) -> Result<ApplyRe
     let mut dispatch = Dispatch::new(Arc::clone(&host));
     let mut ending = converge(&host, &mut dispatch, &scope, deadline, &Pace::Live).await;
     if ending == Ending::Settled && removals_wait(&host) {
-        host.clock.sleep_until(began.after(QUIET_MS).min(deadline)).await;
+        host.clock.sleep_until(began.after(host.limits.removal_quiet_ms).min(deadline)).await;
         if unchanged() {
             confirm(&host);
             ending = converge(&host, &mut dispatch, &scope, deadline, &Pace::Live).await;

@@ -39,6 +39,10 @@ pub struct Parts {
     /// The instance id: what our owner label says.
     pub owner: String,
     pub limits: Limits,
+    /// Services that act at a time; see [`ACTORS`].
+    pub actors: usize,
+    /// See [`PULLS`].
+    pub pulls: usize,
     pub disk_free: DiskProbe,
 }
 
@@ -90,7 +94,8 @@ pub struct Request {
 impl Host {
     #[must_use]
     pub fn new(parts: Parts, session: EngineSession) -> Self {
-        let Parts { engine, records, clock, metrics, progress, owner, limits, disk_free } = parts;
+        let Parts { engine, records, clock, metrics, progress, owner, limits, actors, pulls, disk_free } =
+            parts;
         let engine: Arc<dyn Engine> = Arc::new(Measured::new(engine, Arc::clone(&metrics)));
         metrics.store_writable(true);
         let host = Self {
@@ -104,8 +109,8 @@ impl Host {
             disk_free,
             board: Board::default(),
             inbox: Arc::default(),
-            pulls: Semaphore::new(PULLS),
-            actors: Semaphore::new(ACTORS),
+            pulls: Semaphore::new(pulls),
+            actors: Semaphore::new(actors),
             guard: super::guard::Gatekeeper::default(),
             wish: RwLock::default(),
             session: AtomicU64::new(session.0),

@@ -14,7 +14,6 @@ use crate::desired::spec::NetworkSpec;
 use crate::engine::{ContainerFilter, EngineError};
 use crate::metrics::PassResult;
 use crate::state::condition::ConditionKind;
-use crate::state::guard::QUIET_MS;
 use crate::state::network::{ObjectDecision, decide_network, decide_volume, retire_network};
 use crate::state::observed::{ContainerId, ObservedNetwork, label};
 use crate::state::plan::{Failure, Outcome};
@@ -87,7 +86,7 @@ async fn unwanted_network(host: &Host, wish: &Wish, name: &str) -> Result<Unwant
         return Ok(Unwanted::NotYet(PassEnd::Settled));
     }
     if !wish.confirmed {
-        return Ok(Unwanted::NotYet(PassEnd::At(host.clock.now().mono.after(QUIET_MS))));
+        return Ok(Unwanted::NotYet(PassEnd::At(host.clock.now().mono.after(host.limits.removal_quiet_ms))));
     }
     let referenced = is_referenced(host, name).await?;
     Ok(Unwanted::Decided(retire_network(&network, referenced, wish.state.guard.prune_networks)))

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::clock::ManualClock;
 use super::converge::{Ending, Pace, converge, services};
 use super::dispatch::Dispatch;
-use super::host::{Host, Parts};
+use super::host::{ACTORS, Host, PULLS, Parts};
 use super::progress::Progress;
 use super::records::{Forgetful, RecordsError};
 use super::relist;
@@ -171,6 +171,8 @@ pub async fn preview(question: Question<'_>) -> Result<PlanReport, PlanError> {
         progress: Arc::clone(&trace) as Arc<dyn Progress>,
         owner: owner.to_owned(),
         limits,
+        actors: ACTORS,
+        pulls: PULLS,
         // What the real disk holds is looked at when it counts.
         disk_free: Arc::new(|| None),
     };

@@ -12,7 +12,6 @@ use crate::desired::diagnostic::Diagnostic;
 use crate::metrics::LoadGauges;
 use crate::metrics::api::DesiredStatus;
 use crate::source::{Published, SourceError, Update};
-use crate::state::guard::QUIET_MS;
 
 /// Takes a word of the source over. Returns the keys for which something else is wanted now. An error changes nothing that
 /// is wanted: what was read last stands (invariant I3).
@@ -40,7 +39,11 @@ async fn take_snapshot(host: &Host, load: &Loader, published: Published) -> BTre
     let known = host.board.host().desired.revision == revision;
     if let Some(wish) = before.as_ref().filter(|_| known) {
         host.board.set_host(|status| status.desired.trouble = None);
-        return if quiet_ms >= QUIET_MS && !wish.confirmed { confirm(host, wish) } else { BTreeSet::new() };
+        return if quiet_ms >= host.limits.removal_quiet_ms && !wish.confirmed {
+            confirm(host, wish)
+        } else {
+            BTreeSet::new()
+        };
     }
     // A fault in the loader must not end the loop: whatever it is, what was read before stands.
     let work = Arc::clone(load);
@@ -59,7 +62,7 @@ async fn take_snapshot(host: &Host, load: &Loader, published: Published) -> BTre
     let now = host.clock.now().mono;
     let since = crate::state::time::Mono(now.0.saturating_sub(quiet_ms));
     let wish = Wish::new(state, since);
-    take_wish(host, if quiet_ms >= QUIET_MS { wish.confirmed() } else { wish })
+    take_wish(host, if quiet_ms >= host.limits.removal_quiet_ms { wish.confirmed() } else { wish })
 }
 
 /// Puts a desired state in force. Returns the keys it concerns.

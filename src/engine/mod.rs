@@ -18,6 +18,7 @@ use crate::state::observed::{
     ContainerId, ContainerSummary, ImageFacts, ImageId, ObservedContainer, ObservedNetwork, ObservedVolume,
 };
 use crate::state::plan::Creation;
+use crate::state::time::Timestamp;
 pub use error::EngineError;
 
 pub type Result<T> = std::result::Result<T, EngineError>;
@@ -37,6 +38,8 @@ pub struct EngineFacts {
     pub live_restore: bool,
     /// Simulated: nothing it reports is real.
     pub simulated: bool,
+    /// What its clock showed when it answered, for `doctor`; nothing is decided by it.
+    pub clock: Option<Timestamp>,
 }
 
 /// Something happened in the engine. Only says where to look: events are lossy, unordered and never decide anything.

@@ -56,6 +56,8 @@ pub struct Limits {
     pub dependency_ms: u64,
     /// Revisions kept, the good one always among them.
     pub keep_revisions: usize,
+    /// Milliseconds the files must have been quiet before what left them is removed.
+    pub removal_quiet_ms: u64,
 }
 
 impl Default for Limits {
@@ -66,6 +68,7 @@ impl Default for Limits {
             watch_restarts: 5,
             dependency_ms: 180_000,
             keep_revisions: 5,
+            removal_quiet_ms: super::guard::QUIET_MS,
         }
     }
 }

@@ -110,7 +110,7 @@ removal_quiet = "0s"
     assert_eq!((settings.concurrency, settings.pulls), (2, 3));
     assert_eq!((settings.limits.disk_floor, settings.limits.watch_ms), (512 << 20, 60_000));
     assert_eq!((settings.limits.watch_restarts, settings.limits.keep_revisions), (9, 7));
-    assert_eq!((settings.limits.dependency_ms, settings.intervals.removal_quiet_ms), (10_000, 0));
+    assert_eq!((settings.limits.dependency_ms, settings.limits.removal_quiet_ms), (10_000, 0));
     assert_eq!((settings.intervals.resync_ms, settings.intervals.rescan_ms), (60_000, 5_000));
     assert_eq!(settings.docker_host.as_deref(), Some("tcp://10.0.0.1:2376"));
     assert_eq!((settings.log_format, settings.log_level.as_str()), (LogFormat::Json, "info,evenkeel=debug"));

@@ -36,6 +36,7 @@ answer!(Info {
     #[serde(rename = "ID")]
     id: String,
     docker_root_dir: String,
+    system_time: String,
     live_restore_enabled: bool,
     #[serde(rename = "NCPU")]
     cpus: u32,

@@ -25,6 +25,7 @@ use crate::state::observed::{
     label,
 };
 use crate::state::plan::Failure;
+use crate::state::time::Timestamp;
 
 /// Deadline of "who are you": it is also the liveness probe.
 const FACTS_DEADLINE: Duration = Duration::from_secs(5);
@@ -53,6 +54,7 @@ impl Observe for Docker {
             architecture: version.arch,
             live_restore: info.live_restore_enabled,
             simulated: false,
+            clock: info.system_time.parse().ok().map(|at: jiff::Timestamp| Timestamp(at.as_millisecond())),
         })
     }
 

@@ -327,6 +327,7 @@ fn facts() -> EngineFacts {
         architecture: "x86_64".to_owned(),
         live_restore: false,
         simulated: true,
+        clock: None,
     }
 }
 

@@ -1,0 +1,287 @@
+//! `evenkeel apply`: converge once, wait for the gates, say how it ended.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::assemble::{self, Loaded, load};
+use super::context::{block_on, chain, client_failed, settings};
+use super::order::exit_code;
+use super::service::pick_all;
+use super::show::{one_line, word};
+use super::{code, out, progress};
+use crate::config::{Flags, Settings, duration};
+use crate::controller::apply::{Application, ApplyOutcome, ApplyReport, apply};
+use crate::controller::records::{Durable, Records};
+use crate::controller::store::Store;
+use crate::desired::ident::ServiceId;
+use crate::engine::{Engine, Observe};
+use crate::metrics::Metrics;
+use crate::metrics::api::{GuardStatus, StatusReport};
+use crate::metrics::client::Client;
+use crate::source::read_snapshot;
+use crate::state::condition::{Condition, ServiceStatus};
+use crate::{note, say};
+
+/// How often a daemon is asked how far it is, and how long nothing may change before that counts as settled.
+const LOOK: Duration = Duration::from_millis(500);
+const STEADY: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel apply                   converge this host once, and wait until everything has proved itself
+  evenkeel apply web               only this service and what it needs
+  evenkeel apply --timeout 5m --json
+  evenkeel apply --allow-removals  also remove what the guard would hold back
+
+Ends with 0 when all is as wanted, 1 on errors, 3 when a revision failed and was put back, 4 when a guard or a hold
+kept something from being done, 5 when the time was up.")]
+pub struct ApplyArgs {
+    /// Only these, with what they need (`project/service`, or `service` where that is clear)
+    services: Vec<String>,
+    /// Longest to wait
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    timeout: u64,
+    /// Consent to the removals that the guard holds back
+    #[arg(long, short = 'y', visible_alias = "yes")]
+    allow_removals: bool,
+    /// The report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(flags: &Flags, args: &ApplyArgs) -> i32 {
+    let settings = match settings(flags, None) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    block_on(async {
+        match Client::find(&settings.socket).await {
+            Ok(Some(client)) => through_daemon(&client, &settings, args).await,
+            Ok(None) => here(&settings, args).await,
+            Err(error) => client_failed(error),
+        }
+    })
+}
+
+async fn here(settings: &Settings, args: &ApplyArgs) -> i32 {
+    match converge(settings, args).await {
+        Ok((report, errors)) => {
+            show(&report, args.json);
+            let code = outcome_code(report.outcome);
+            // The others went on; what does not load is an error all the same.
+            if errors && code == code::OK { code::ERROR } else { code }
+        }
+        Err(error) => out::fail(error),
+    }
+}
+
+/// What is needed to converge, again and again.
+struct Site<'a> {
+    settings: &'a Settings,
+    engine: Arc<dyn Engine>,
+    records: Arc<dyn Records>,
+    loaded: Loaded,
+    only: BTreeSet<ServiceId>,
+    timeout: u64,
+    json: bool,
+}
+
+impl Site<'_> {
+    async fn apply(&self, consent: Option<String>) -> Result<ApplyReport, String> {
+        let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
+        let (engine, records) = (Arc::clone(&self.engine), Arc::clone(&self.records));
+        let parts = assemble::parts(self.settings, engine, records, metrics, progress::fitting(self.json));
+        let application = Application {
+            desired: self.loaded.desired.clone(),
+            only: self.only.clone(),
+            deadline_ms: self.timeout,
+            consent,
+            unchanged: assemble::unchanged(&self.settings.desired, &self.loaded.snapshot),
+        };
+        apply(parts, application).await.map_err(|error| error.to_string())
+    }
+}
+
+async fn site<'a>(settings: &'a Settings, timeout: u64, json: bool) -> Result<Site<'a>, String> {
+    let engine = assemble::engine(settings)?;
+    let loaded = load(settings, &*engine as &dyn Observe).await?;
+    let store = Store::open(&settings.state, &settings.instance).map_err(|error| chain(&error))?;
+    let records: Arc<dyn Records> = Arc::new(Durable::new(Arc::new(store)));
+    Ok(Site { settings, engine, records, loaded, only: BTreeSet::new(), timeout, json })
+}
+
+/// Returns the report, and whether the files have errors.
+async fn converge(settings: &Settings, args: &ApplyArgs) -> Result<(ApplyReport, bool), String> {
+    let mut site = site(settings, args.timeout, args.json).await?;
+    for problem in &site.loaded.problems {
+        note!("{}", one_line(&problem.headline()));
+    }
+    let known: Vec<ServiceId> = site.loaded.desired.services.keys().cloned().collect();
+    site.only = pick_all(&args.services, &known)?.into_iter().collect();
+    let mut report = site.apply(None).await?;
+    if let Some(guard) = report.guard.clone()
+        && (args.allow_removals || (!args.json && agreed(&guard)))
+    {
+        report = site.apply(Some(guard.token)).await?;
+    }
+    Ok((report, site.loaded.problems.iter().any(|problem| problem.is_error())))
+}
+
+/// Converges one service after its record was changed by hand.
+///
+/// # Errors
+/// A sentence: it could not begin.
+pub(super) async fn one(
+    settings: &Settings,
+    id: &ServiceId,
+    timeout: u64,
+    json: bool,
+) -> Result<ApplyReport, String> {
+    let mut site = site(settings, timeout, json).await?;
+    site.only.insert(id.clone());
+    site.apply(None).await
+}
+
+/// Asks on a terminal; anywhere else nobody agreed.
+fn agreed(guard: &GuardStatus) -> bool {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return false;
+    }
+    note!("{}", one_line(&guard.reason));
+    note!("remove {}? Volumes stay. [y/N]", guard.services.join(", "));
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+pub(super) fn outcome_code(outcome: ApplyOutcome) -> i32 {
+    match outcome {
+        ApplyOutcome::Converged => code::OK,
+        ApplyOutcome::RolledBack => code::ROLLED_BACK,
+        ApplyOutcome::Refused => code::REFUSED,
+        ApplyOutcome::TimedOut => code::TIMED_OUT,
+        ApplyOutcome::Failed => code::ERROR,
+    }
+}
+
+pub(super) fn show(report: &ApplyReport, json: bool) {
+    if json {
+        out::json(report);
+        return;
+    }
+    for (object, condition) in &report.objects {
+        line(object, condition);
+    }
+    for service in &report.services {
+        line(&service.service, &service.condition);
+    }
+    if let Some(guard) = &report.guard {
+        waits(guard);
+    }
+    say!("{}", conclusion(report));
+}
+
+fn line(name: &str, condition: &Condition) {
+    say!("{name} is {}: {}", word(condition), one_line(&condition.message));
+}
+
+fn waits(guard: &GuardStatus) {
+    note!("{}", one_line(&guard.reason));
+    note!("left as they are: {}; to let them go: evenkeel apply --allow-removals", guard.services.join(", "));
+}
+
+fn conclusion(report: &ApplyReport) -> String {
+    let steps = report.actions.len();
+    let what = match report.outcome {
+        ApplyOutcome::Converged if steps == 0 => return "nothing to do".to_owned(),
+        ApplyOutcome::Converged => "converged",
+        ApplyOutcome::RolledBack => "a revision failed and was put back (evenkeel why tells more)",
+        ApplyOutcome::Refused => "something was kept from being done",
+        ApplyOutcome::TimedOut => "the time is up before everything settled; run it again to go on",
+        ApplyOutcome::Failed => "something failed (evenkeel why tells more)",
+    };
+    let plural = if steps == 1 { "step" } else { "steps" };
+    format!("{what}, {steps} {plural} taken")
+}
+
+/// The daemon has the state: it is asked to look now, and watched until everything has settled.
+async fn through_daemon(client: &Client, settings: &Settings, args: &ApplyArgs) -> i32 {
+    match watched(client, settings, args).await {
+        Ok((report, settled)) => {
+            if args.json {
+                out::json(&report);
+            } else {
+                report.services.iter().for_each(|row| line(&row.service, &row.condition));
+                report.host.guard.iter().for_each(waits);
+            }
+            daemon_code(&report, settled)
+        }
+        Err(code) => code,
+    }
+}
+
+async fn watched(
+    client: &Client,
+    settings: &Settings,
+    args: &ApplyArgs,
+) -> Result<(StatusReport, bool), i32> {
+    let first = client.status().await.map_err(client_failed)?;
+    let known: Vec<ServiceId> =
+        first.services.iter().filter_map(|row| ServiceId::parse(&row.service)).collect();
+    let only: BTreeSet<String> =
+        pick_all(&args.services, &known).map_err(out::fail)?.iter().map(ToString::to_string).collect();
+    client.sync().await.map_err(client_failed)?;
+    if !args.json {
+        note!("a daemon runs (instance {}): it was told to look now", first.host.instance);
+    }
+    // The files as they are now, where the daemon reads the same: it must have seen them before anything is said of them.
+    let wanted = read_snapshot(&settings.desired).ok().map(|snapshot| snapshot.revision.digest);
+    let start = Instant::now();
+    let mut steady = (Instant::now(), Vec::<Condition>::new());
+    let mut consented = false;
+    loop {
+        let mut report = client.status().await.map_err(client_failed)?;
+        if let (true, false, Some(guard)) = (args.allow_removals, consented, &report.host.guard) {
+            client.approve(&guard.token).await.map_err(client_failed)?;
+            consented = true;
+        }
+        report.services.retain(|row| only.is_empty() || only.contains(&row.service));
+        let now: Vec<Condition> = report.services.iter().map(|row| row.condition.clone()).collect();
+        if now != steady.1 {
+            steady = (Instant::now(), now);
+        }
+        let seen = wanted.as_ref().is_none_or(|digest| *digest == report.host.desired.revision)
+            || start.elapsed() > 3 * STEADY;
+        let settled = |row: &ServiceStatus| row.condition.kind.is_settled();
+        if seen && steady.0.elapsed() >= STEADY && report.services.iter().all(settled) {
+            return Ok((report, true));
+        }
+        if start.elapsed() >= Duration::from_millis(args.timeout) {
+            return Ok((report, false));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn daemon_code(report: &StatusReport, settled: bool) -> i32 {
+    let codes: BTreeSet<i32> = report.services.iter().map(|row| exit_code(row.condition.kind)).collect();
+    let held =
+        report.services.iter().any(|row| row.condition.kind == crate::state::condition::ConditionKind::Held);
+    let files = !report.host.desired.broken_files.is_empty() || report.host.desired.trouble.is_some();
+    if codes.contains(&code::ERROR) || files {
+        code::ERROR
+    } else if !settled {
+        code::TIMED_OUT
+    } else if codes.contains(&code::ROLLED_BACK) {
+        code::ROLLED_BACK
+    } else if codes.contains(&code::REFUSED) || held || report.host.guard.is_some() {
+        code::REFUSED
+    } else {
+        code::OK
+    }
+}

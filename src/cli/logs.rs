@@ -1,0 +1,296 @@
+//! `evenkeel logs SERVICE`: what its containers print, as they print it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, SelectAll};
+
+use super::context::{Host, block_on, client_failed, settings};
+use super::service::pick;
+use super::show::clean;
+use super::{code, look, out};
+use crate::config::{Flags, Settings, duration};
+use crate::controller::clock;
+use crate::desired::ident::ServiceId;
+use crate::engine::{ContainerFilter, LogChunk, LogOptions, Observe};
+use crate::metrics::api::RevisionRow;
+use crate::state::observed::{ContainerId, ContainerSummary, label};
+use crate::{note, say};
+
+/// How often `--follow` looks whether the service has got another container.
+const LOOK: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel logs web                what its containers printed
+  evenkeel logs web -f --tail 20   go on, across replacements
+  evenkeel logs web --since 15m
+  evenkeel logs web --previous-failure
+                                   the last lines of the revision that failed, kept when it was removed")]
+pub struct LogsArgs {
+    /// `project/service`, or `service` where that is clear
+    service: String,
+    /// Go on printing, also when the container is replaced
+    #[arg(long, short)]
+    follow: bool,
+    /// Last lines of each container [default: all]
+    #[arg(long, short = 'n', value_name = "LINES")]
+    tail: Option<usize>,
+    /// From this on: a duration (15m) or a time (2026-11-22T05:00:00Z)
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Since>,
+    /// With the engine's time before each line
+    #[arg(long, short)]
+    timestamps: bool,
+    /// The stored evidence against the last rejected revision instead
+    #[arg(long, conflicts_with_all = ["follow", "tail", "since", "timestamps"])]
+    previous_failure: bool,
+    /// With --previous-failure: as JSON
+    #[arg(long, requires = "previous_failure")]
+    json: bool,
+}
+
+/// What `--since` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Milliseconds before now.
+    Ago(u64),
+    /// Seconds since 1970.
+    At(i64),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(Since::At(at.as_second()));
+    }
+    duration(text)
+        .map(Since::Ago)
+        .map_err(|_| "write a duration (90s, 15m, 2h) or a time (2026-11-22T05:00:00Z)".to_owned())
+}
+
+pub(super) fn run(flags: &Flags, args: &LogsArgs) -> i32 {
+    match settings(flags, None) {
+        Ok(settings) if args.previous_failure => block_on(evidence(&settings, args)),
+        Ok(settings) => block_on(logs(&settings, args)),
+        Err(code) => code,
+    }
+}
+
+async fn logs(settings: &Settings, args: &LogsArgs) -> i32 {
+    let engine = match look::engine(settings) {
+        Ok(engine) => engine,
+        Err(error) => return out::fail(error),
+    };
+    let all = match containers(&engine, settings, None).await {
+        Ok(all) => all,
+        Err(error) => return out::fail(error),
+    };
+    let mut known: Vec<ServiceId> = all.iter().filter_map(service_of).collect();
+    known.sort();
+    known.dedup();
+    let id = match pick(&args.service, &known) {
+        Ok(id) => id,
+        Err(error) => return out::fail(format_args!("{error} (only services with containers have logs)")),
+    };
+    let mut reader = Reader::new(engine, args);
+    let mine: Vec<ContainerSummary> =
+        all.into_iter().filter(|found| service_of(found).as_ref() == Some(&id)).collect();
+    reader.attach(serving(mine)).await;
+    if !args.follow {
+        return reader.drain().await;
+    }
+    reader.follow(settings, &id).await
+}
+
+/// The containers that run; when none does, the one that was made last: its end is what one wants to see.
+fn serving(all: Vec<ContainerSummary>) -> Vec<ContainerSummary> {
+    let up: Vec<ContainerSummary> = all.iter().filter(|found| found.status.is_up()).cloned().collect();
+    if up.is_empty() { all.into_iter().take(1).collect() } else { up }
+}
+
+fn service_of(found: &ContainerSummary) -> Option<ServiceId> {
+    ServiceId::new(found.labels.get(label::PROJECT)?, found.labels.get(label::SERVICE)?)
+}
+
+/// Containers of this instance, as the engine lists them: the last made first.
+async fn containers(
+    engine: &Arc<dyn Observe>,
+    settings: &Settings,
+    service: Option<&ServiceId>,
+) -> Result<Vec<ContainerSummary>, String> {
+    let mut labels = BTreeMap::from([(label::OWNER.to_owned(), settings.instance.clone())]);
+    if let Some(id) = service {
+        labels.insert(label::PROJECT.to_owned(), id.project.to_string());
+        labels.insert(label::SERVICE.to_owned(), id.service.to_string());
+    }
+    engine.list_containers(&ContainerFilter { labels }).await.map_err(|error| error.to_string())
+}
+
+type Lines = BoxStream<'static, (String, Result<LogChunk, String>)>;
+
+/// Everything that is being read.
+struct Reader {
+    engine: Arc<dyn Observe>,
+    options: LogOptions,
+    streams: SelectAll<Lines>,
+    seen: BTreeSet<ContainerId>,
+    /// The begun line of each container, by whether it is on stderr: only whole lines get a name in front.
+    begun: BTreeMap<(String, bool), Vec<u8>>,
+    failed: bool,
+}
+
+impl Reader {
+    fn new(engine: Arc<dyn Observe>, args: &LogsArgs) -> Self {
+        let since = args.since.map(|since| match since {
+            Since::Ago(ms) => clock::wall().0.saturating_sub_unsigned(ms).div_euclid(1000),
+            Since::At(seconds) => seconds,
+        });
+        let options = LogOptions { follow: args.follow, tail: args.tail, timestamps: args.timestamps, since };
+        let (seen, begun) = (BTreeSet::new(), BTreeMap::new());
+        Self { engine, options, streams: SelectAll::new(), seen, begun, failed: false }
+    }
+
+    async fn attach(&mut self, found: Vec<ContainerSummary>) {
+        for container in found {
+            if !self.seen.insert(container.id.clone()) {
+                continue;
+            }
+            let name = container.names.first().cloned().unwrap_or_else(|| container.id.short().to_owned());
+            match self.engine.logs(&container.id, &self.options).await {
+                Ok(stream) => {
+                    let named =
+                        stream.map(move |chunk| (name.clone(), chunk.map_err(|error| error.to_string())));
+                    self.streams.push(named.boxed());
+                }
+                Err(error) => {
+                    out::fail(error);
+                    self.failed = true;
+                }
+            }
+        }
+    }
+
+    async fn drain(mut self) -> i32 {
+        while let Some((name, chunk)) = self.streams.next().await {
+            self.print(&name, chunk);
+        }
+        self.finish()
+    }
+
+    async fn follow(mut self, settings: &Settings, id: &ServiceId) -> i32 {
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                Some((name, chunk)) = self.streams.next(), if !self.streams.is_empty() => self.print(&name, chunk),
+                _ = tick.tick() => {
+                    // A look that fails is made again; what is being read goes on meanwhile.
+                    let found = containers(&self.engine, settings, Some(id)).await.unwrap_or_default();
+                    let up = found.into_iter().filter(|found| found.status.is_up()).collect();
+                    self.attach(up).await;
+                }
+                _ = tokio::signal::ctrl_c() => return self.finish(),
+            }
+        }
+    }
+
+    fn print(&mut self, name: &str, chunk: Result<LogChunk, String>) {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                self.failed = true;
+                out::fail(format_args!("{name}: {error}"));
+                return;
+            }
+        };
+        if self.seen.len() <= 1 {
+            return raw(chunk.stderr, &[&chunk.bytes]);
+        }
+        let begun = self.begun.entry((name.to_owned(), chunk.stderr)).or_default();
+        begun.extend_from_slice(&chunk.bytes);
+        while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = begun.drain(..=end).collect();
+            raw(chunk.stderr, &[name.as_bytes(), b" | ", &line]);
+        }
+    }
+
+    fn finish(mut self) -> i32 {
+        for ((name, stderr), line) in std::mem::take(&mut self.begun) {
+            if !line.is_empty() {
+                raw(stderr, &[name.as_bytes(), b" | ", &line, b"\n"]);
+            }
+        }
+        if self.failed { code::ERROR } else { code::OK }
+    }
+}
+
+/// The program's bytes as they are, each to the stream it wrote to.
+fn raw(stderr: bool, parts: &[&[u8]]) {
+    fn write(mut to: impl Write, parts: &[&[u8]]) -> io::Result<()> {
+        parts.iter().try_for_each(|part| to.write_all(part))?;
+        to.flush()
+    }
+    let written = if stderr { write(io::stderr().lock(), parts) } else { write(io::stdout().lock(), parts) };
+    if written.is_err() {
+        std::process::exit(code::OK);
+    }
+}
+
+async fn evidence(settings: &Settings, args: &LogsArgs) -> i32 {
+    let revisions = match revisions(settings, &args.service).await {
+        Ok(revisions) => revisions,
+        Err(code) => return code,
+    };
+    let Some(failed) =
+        revisions.iter().find(|row| row.evidence.as_ref().is_some_and(|text| !text.is_empty()))
+    else {
+        return out::fail("no revision of this service that is still known failed and left lines behind");
+    };
+    if args.json {
+        return out::json(failed);
+    }
+    note!("r{} {} {} ended with:", failed.number, failed.id, failed.image);
+    say!("{}", clean(failed.evidence.as_deref().unwrap_or_default()));
+    code::OK
+}
+
+/// Kept revisions, newest first.
+async fn revisions(settings: &Settings, service: &str) -> Result<Vec<RevisionRow>, i32> {
+    match Host::find(settings).await? {
+        Host::Daemon(client) => {
+            let status = client.status().await.map_err(client_failed)?;
+            let known: Vec<ServiceId> =
+                status.services.iter().filter_map(|row| ServiceId::parse(&row.service)).collect();
+            let id = pick(service, &known).map_err(out::fail)?;
+            client.why(&id).await.map(|report| report.revisions).map_err(client_failed)
+        }
+        Host::Alone(store) => {
+            let records = store.load_all().map_err(|error| out::fail(super::context::chain(&error)))?;
+            let id = pick(service, &records.keys().cloned().collect::<Vec<_>>()).map_err(out::fail)?;
+            let record = records.get(&id).cloned().unwrap_or_default();
+            let good = record.good.as_ref();
+            Ok(record
+                .revisions
+                .iter()
+                .rev()
+                .map(|kept| RevisionRow::of(kept, good == Some(&kept.id)))
+                .collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_duration_or_a_time() {
+        assert_eq!(since("15m"), Ok(Since::Ago(900_000)));
+        assert_eq!(since("1970-01-01T00:01:00Z"), Ok(Since::At(60)));
+        assert!(since("yesterday").is_err_and(|why| why.contains("15m")));
+    }
+}

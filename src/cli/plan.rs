@@ -1,0 +1,222 @@
+//! `evenkeel plan`: what would be done, and why. It is given an engine that cannot write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::assemble::{Loaded, load};
+use super::context::{block_on, chain, settings};
+use super::service::pick_all;
+use super::show::one_line;
+use super::{code, look, out};
+use crate::config::{Flags, Settings};
+use crate::controller::clock;
+use crate::controller::preview::{
+    ObjectPlan, PlanReport, PlannedStep, Question, ServiceAction, ServicePlan, preview,
+};
+use crate::controller::records::{Durable, Records};
+use crate::controller::store::Store;
+use crate::desired::ident::ServiceId;
+use crate::state::diff::{Effect, FieldDifference};
+use crate::{note, say};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel plan                    what would change on this host, field by field, with cause and order
+  evenkeel plan web                only this service and what it needs
+  evenkeel plan --detailed-exitcode || echo \"ends with 2 when there is something to do\"
+  evenkeel plan --json | jq '.services[] | select(.action != \"none\")'
+
+It only reads: with or without a running daemon, it changes nothing.")]
+pub struct PlanArgs {
+    /// Only these, with what they need (`project/service`, or `service` where that is clear)
+    services: Vec<String>,
+    /// End with 2 when something would be done
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    pending: bool,
+    #[serde(flatten)]
+    report: &'a PlanReport,
+    /// What is wrong in the files.
+    problems: Vec<String>,
+}
+
+pub(super) fn run(flags: &Flags, args: &PlanArgs) -> i32 {
+    let settings = match settings(flags, None) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    block_on(async {
+        match plan(&settings, args).await {
+            Ok((report, loaded)) => finish(&report, &loaded, args),
+            Err(error) => out::fail(error),
+        }
+    })
+}
+
+async fn plan(settings: &Settings, args: &PlanArgs) -> Result<(PlanReport, Loaded), String> {
+    let engine = look::engine(settings)?;
+    let loaded = load(settings, &*engine).await?;
+    let known: Vec<ServiceId> = loaded.desired.services.keys().cloned().collect();
+    let only = pick_all(&args.services, &known)?.into_iter().collect();
+    let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
+    let records: BTreeMap<_, _> = store.load_all().map_err(|error| chain(&error))?;
+    let session = Durable::new(Arc::new(store)).session().await.map_err(|error| error.to_string())?;
+    let question = Question {
+        engine: &*engine,
+        owner: &settings.instance,
+        desired: loaded.desired.clone(),
+        records,
+        session,
+        limits: settings.limits,
+        only,
+        wall: clock::wall(),
+    };
+    let report = preview(question).await.map_err(|error| error.to_string())?;
+    Ok((report, loaded))
+}
+
+fn finish(report: &PlanReport, loaded: &Loaded, args: &PlanArgs) -> i32 {
+    if args.json {
+        let problems = loaded.problems.iter().map(|problem| problem.headline()).collect();
+        out::json(&Printed { pending: report.pending(), report, problems });
+    } else {
+        for problem in &loaded.problems {
+            note!("{}", one_line(&problem.headline()));
+        }
+        show(report);
+    }
+    if loaded.problems.iter().any(|problem| problem.is_error()) {
+        return code::ERROR;
+    }
+    let waiting = report.pending() || report.guard.is_some();
+    if args.detailed_exitcode && waiting { code::CHANGES } else { code::OK }
+}
+
+fn show(report: &PlanReport) {
+    report.objects.iter().for_each(object);
+    let width = report.services.iter().map(|plan| plan.service.len()).max().unwrap_or(0);
+    for plan in &report.services {
+        service(plan, width);
+    }
+    if let Some(guard) = &report.guard {
+        let style = out::BAD;
+        say!("{style}!{style:#} {}", one_line(&guard.reason));
+        say!(
+            "    to let {} go: evenkeel apply --allow-removals, or evenkeel approve {}",
+            guard.services.join(", "),
+            guard.token
+        );
+    }
+    for image in &report.assumed_images {
+        note!("{image} is not on this host: the plan assumes that it can be pulled");
+    }
+    if report.unsettled {
+        note!("the plan ends before everything is settled: something waits for longer than two hours");
+    }
+    say!("{}", summary(report));
+}
+
+/// Marker, words, and the colour of both.
+fn words(action: ServiceAction) -> (char, &'static str, anstyle::Style) {
+    match action {
+        ServiceAction::None => ('=', "unchanged", out::DIM),
+        ServiceAction::Create => ('+', "create", out::GOOD),
+        ServiceAction::Replace => ('~', "replace", out::CHANGE),
+        ServiceAction::Scale => ('~', "scale", out::CHANGE),
+        ServiceAction::Update => ('~', "update in place", out::CHANGE),
+        ServiceAction::Start => ('~', "start", out::CHANGE),
+        ServiceAction::Remove => ('-', "remove", out::BAD),
+        ServiceAction::Frozen => ('!', "frozen: its file does not load", out::BAD),
+        ServiceAction::Held => ('!', "held", out::CHANGE),
+        ServiceAction::Kept => ('!', "kept, though no file wants it", out::CHANGE),
+        ServiceAction::Refused => ('!', "removal waits for consent", out::BAD),
+        ServiceAction::Blocked => ('!', "blocked", out::BAD),
+    }
+}
+
+fn service(plan: &ServicePlan, width: usize) {
+    let (marker, word, style) = words(plan.action);
+    let order = plan.order.as_ref().map(|order| format!(" ({order})")).unwrap_or_default();
+    let dim = out::DIM;
+    say!(
+        "{style}{marker}{style:#} {:<width$}  {style}{word}{style:#}{order}  {dim}{}{dim:#}",
+        plan.service,
+        plan.source
+    );
+    differences(&plan.differences);
+    for cause in &plan.causes {
+        say!("    cause: {}", one_line(cause));
+    }
+    steps(&plan.steps);
+    let told = matches!(plan.action, ServiceAction::None) || plan.condition.is_none();
+    if let (false, Some(condition)) = (told, &plan.condition) {
+        say!("    then {}: {}", super::show::word(condition), one_line(&condition.message));
+    }
+}
+
+fn differences(differences: &[FieldDifference]) {
+    let width = differences.iter().map(|found| found.path.len()).max().unwrap_or(0);
+    for FieldDifference { path, old, new, effect } in differences {
+        let value = |value: &Option<String>| value.as_deref().map_or_else(|| "not set".to_owned(), one_line);
+        let cost = match effect {
+            Effect::Replace => "",
+            Effect::Live => "  (in place)",
+            Effect::None => "  (touches no container)",
+        };
+        say!("    {path:<width$}  {} -> {}{cost}", value(old), value(new));
+    }
+}
+
+fn steps(steps: &[PlannedStep]) {
+    for (index, step) in steps.iter().enumerate() {
+        say!("    {:>2}. {}", index + 1, one_line(&step.step));
+    }
+}
+
+fn object(plan: &ObjectPlan) {
+    let (marker, style) = if plan.steps.is_empty() { ('!', out::BAD) } else { ('+', out::GOOD) };
+    say!("{style}{marker}{style:#} {}", plan.object);
+    for step in &plan.steps {
+        say!("    {} ({})", one_line(&step.step), one_line(&step.cause));
+    }
+    if let Some(condition) = &plan.condition {
+        say!("    {}: {}", super::show::word(condition), one_line(&condition.message));
+    }
+}
+
+fn summary(report: &PlanReport) -> String {
+    use ServiceAction as Action;
+    let count =
+        |wanted: &[Action]| report.services.iter().filter(|plan| wanted.contains(&plan.action)).count();
+    let held_back = [Action::Frozen, Action::Held, Action::Kept, Action::Refused, Action::Blocked];
+    let parts = [
+        (count(&[Action::Replace]), "to replace"),
+        (count(&[Action::Create]), "to create"),
+        (count(&[Action::Scale, Action::Update, Action::Start]), "to change"),
+        (count(&[Action::Remove]), "to remove"),
+        (count(&held_back), "left as they are"),
+        (count(&[Action::None]), "unchanged"),
+    ];
+    let told: Vec<String> = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    match (told.is_empty(), report.pending()) {
+        (true, _) => "no services".to_owned(),
+        (false, true) => told.join(", "),
+        (false, false) => format!("{}: nothing to do", told.join(", ")),
+    }
+}

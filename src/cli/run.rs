@@ -1,0 +1,172 @@
+//! `evenkeel run`: the daemon.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{chain, settings};
+use super::{assemble, out};
+use crate::config::{DaemonFlags, Flags, Listen, Settings, WatchKind};
+use crate::controller::inbound::Followed;
+use crate::controller::progress::Silent;
+use crate::controller::records::{Durable, Records};
+use crate::controller::run::{Daemon, Setup};
+use crate::controller::store::{Store, StoreHealth};
+use crate::controller::trigger::Signal;
+use crate::engine::{Engine, Observe, sim};
+use crate::metrics::Metrics;
+use crate::metrics::server::Server;
+use crate::source::{self, DirSource};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel run                     converge this host to ./desired (or /etc/evenkeel/desired), and keep it so
+  evenkeel run --desired /srv/desired --state /var/lib/evenkeel
+  evenkeel run --engine simulated  the same job on an engine that exists in memory only
+  kill -HUP PID                    read the files and look at everything, now
+
+The first SIGTERM or SIGINT finishes the step in hand, the second ends at once. Containers go on without evenkeel.")]
+pub struct RunArgs {
+    /// The engine: docker, or one that exists in this process only
+    #[arg(long, value_enum, default_value_t = EngineKind::Docker)]
+    engine: EngineKind,
+    #[command(flatten)]
+    daemon: DaemonFlags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineKind {
+    /// What DOCKER_HOST or --docker-host names
+    Docker,
+    /// Nothing it reports is real, and nothing is remembered
+    Simulated,
+}
+
+pub(super) fn run(flags: &Flags, args: &RunArgs) -> i32 {
+    let settings = match settings(flags, Some(&args.daemon)) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return out::fail(format_args!("cannot start: {error}")),
+    };
+    let code = runtime.block_on(async {
+        match daemon(&settings, args.engine).await {
+            Ok(code) => i32::from(code),
+            Err(error) => out::fail(error),
+        }
+    });
+    // What was told to end at once does not wait for a thread that reads.
+    runtime.shutdown_background();
+    code
+}
+
+async fn daemon(settings: &Settings, kind: EngineKind) -> Result<u8, String> {
+    // Signals first: one that comes while we start must not end us in the middle.
+    let signals = signals().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let store = Arc::new(store(settings, kind)?);
+    let listen = match settings.listen {
+        Listen::On(address) => Some(address),
+        Listen::Off => None,
+    };
+    let server = Server::bind(listen, Some(&settings.socket)).await.map_err(|error| chain(&error))?;
+    if let Some(address) = server.address() {
+        tracing::info!("metrics and status at http://{address}/");
+    }
+    let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
+    let setup = setup(settings, kind, store, Arc::clone(&metrics)).await?;
+    let daemon = Daemon::new(setup).await.map_err(|error| error.to_string())?;
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(Arc::new(daemon.handle()), metrics, stop.clone()));
+    let reason = daemon.run(signals).await;
+    stop.cancel();
+    // Answers under way have their own deadline; a server that panicked has told so itself.
+    let _served = serving.await;
+    Ok(reason.exit_code())
+}
+
+/// What is simulated is not remembered: it is gone with the process, and its memory must not be mistaken for that of a host.
+fn store(settings: &Settings, kind: EngineKind) -> Result<Store, String> {
+    let opened = match kind {
+        EngineKind::Docker => Store::open(&settings.state, &settings.instance),
+        EngineKind::Simulated => Store::in_memory(&settings.instance),
+    };
+    let store = opened.map_err(|error| chain(&error))?;
+    match store.health() {
+        StoreHealth::Good => {}
+        StoreHealth::SetAside { path, reason } => {
+            tracing::error!(path = %path.display(), reason, "the store was damaged and is set aside; what is healthy is learned as good again, rejections, holds and history in it are lost");
+        }
+        StoreHealth::RecordsSetAside { services, reason } => {
+            tracing::error!(
+                services = services.join(", "),
+                reason,
+                "records were damaged and are set aside; these services are learned anew"
+            );
+        }
+    }
+    Ok(store)
+}
+
+async fn setup(
+    settings: &Settings,
+    kind: EngineKind,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+) -> Result<Setup, String> {
+    let engine: Arc<dyn Engine> = match kind {
+        EngineKind::Docker => assemble::engine(settings)?,
+        EngineKind::Simulated => {
+            tracing::warn!(
+                "SIMULATED ENGINE: no container really runs; everything reported from here on is made up"
+            );
+            let sim = sim::Sim::from(sim::Host::any_image());
+            // Its time passes as long as the runtime lives.
+            drop(sim::realtime(&sim));
+            Arc::new(sim)
+        }
+    };
+    let watch = source::Settings {
+        poll: settings.watch == WatchKind::Poll,
+        rescan_ms: settings.intervals.rescan_ms,
+        quiet_ms: settings.limits.removal_quiet_ms,
+    };
+    let (source, updates) = DirSource::watch(&settings.desired, watch)
+        .map_err(|error| format!("cannot follow {}: {error}", settings.desired.display()))?;
+    let load = assemble::loader(settings, &*engine as &dyn Observe).await;
+    let records: Arc<dyn Records> = Arc::new(Durable::new(store));
+    Ok(Setup {
+        parts: assemble::parts(settings, engine, records, metrics, Arc::new(Silent)),
+        inbound: Box::new(Followed { source, updates }),
+        load,
+        path: settings.desired.display().to_string(),
+        host_name: settings.host.clone(),
+        resync_ms: settings.intervals.resync_ms,
+    })
+}
+
+fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
+    let (sender, receiver) = mpsc::channel(8);
+    let kinds = [
+        (SignalKind::hangup(), Signal::Reload),
+        (SignalKind::terminate(), Signal::Terminate),
+        (SignalKind::interrupt(), Signal::Interrupt),
+    ];
+    for (kind, meaning) in kinds {
+        let mut stream = signal(kind)?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                if sender.send(meaning).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(receiver)
+}
