@@ -6,4 +6,5 @@ mod faults;
 mod limits;
 mod logs;
 mod requests;
+mod tls;
 mod world;

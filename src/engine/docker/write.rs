@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 
 use super::fault::{Call, Look, engine_error};
 use super::wire::WireError;
-use super::{Docker, is_attached, path_segment, to_its_end};
+use super::{Docker, is_absence, is_attached, path_segment, to_its_end};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::engine::convert::{answers, network, observed, resources};
 use crate::engine::{Engine, EngineError, Observe, PullProgress, Result, WRITE_DEADLINE};
@@ -53,7 +53,8 @@ impl Engine for Docker {
             let options = RemoveImageOptions { force: false, noprune: false, platforms: None };
             let call = engine.client.remove_image(&name, Some(options), None);
             match engine.send(WRITE_DEADLINE, call).await {
-                Ok(_) | Err(WireError::Refused { status: 404, .. }) => Ok(()),
+                Ok(_) => Ok(()),
+                Err(error) if says_absent(&error) => Ok(()),
                 // What was removed is listed in an answer whose every word we can do without.
                 Err(WireError::Garbled(_)) if engine.raw_image("untag", &name).await?.is_none() => Ok(()),
                 Err(error) => Err(engine_error("untag", name, Call::Write, &error, Look::Blind)),
@@ -201,7 +202,8 @@ impl Engine for Docker {
         let (engine, id) = (self.clone(), id.to_owned());
         to_its_end("remove network", &id.clone(), async move {
             match engine.send(WRITE_DEADLINE, engine.client.remove_network(&id)).await {
-                Ok(()) | Err(WireError::Refused { status: 404, .. }) => Ok(()),
+                Ok(()) => Ok(()),
+                Err(error) if says_absent(&error) => Ok(()),
                 Err(error) => Err(engine_error("remove network", id, Call::Write, &error, Look::Blind)),
             }
         })
@@ -265,10 +267,11 @@ impl Docker {
         let options = RemoveContainerOptions { v: false, force, link: false };
         let call = self.client.remove_container(&id.0, Some(options));
         let Err(error) = self.send(WRITE_DEADLINE, call).await else { return Ok(()) };
-        let refused = matches!(error, WireError::Refused { .. });
+        if says_absent(&error) {
+            return Ok(());
+        }
         match self.judged("remove", id, Call::Write, &error).await {
-            // Gone, whoever did it; unless the look failed, in which case nothing is known.
-            (judged, None) if refused && judged.kind == Failure::NotFound => Ok(()),
+            // "Removal in progress", and a moment later it is gone; unless the look failed, which shows nothing.
             (judged, None) if error.status() == Some(409) => match self.raw_container("remove", &id.0).await?
             {
                 None => Ok(()),
@@ -306,4 +309,9 @@ impl Docker {
         }
         Ok(id)
     }
+}
+
+/// The engine itself says that what should go is not there; a 404 of anything else (a proxy) shows nothing.
+fn says_absent(error: &WireError) -> bool {
+    matches!(error, WireError::Refused { status: 404, message } if is_absence(message))
 }
