@@ -17,7 +17,7 @@ use crate::state::observed::{
     ContainerId, ContainerStatus, EngineSession, ImageFacts, ImageId, ObservedVolume, label,
 };
 use crate::state::plan::Failure;
-use crate::state::time::EngineStamp;
+use crate::state::time::{EngineStamp, Timestamp};
 
 /// Events the engine remembers (RELIABILITY.md fact 6).
 const EVENTS_KEPT: usize = 256;
@@ -126,6 +126,16 @@ impl Host {
         host
     }
 
+    /// Begins at this moment of the wall clock, as another engine than one that began at another: ids and stamps tell them apart,
+    /// so that nothing remembered of an earlier simulation is taken for this one's.
+    #[must_use]
+    pub fn began_at(mut self, wall: Timestamp) -> Self {
+        self.epoch = wall.0.saturating_mul(1_000_000);
+        self.last_stamp = self.epoch;
+        self.facts.id = format!("simulated-{}", wall.0);
+        self
+    }
+
     /// What applications made from this reference (or image id) do from their next creation on.
     pub fn script(&mut self, reference: &str, behaviour: Behaviour) {
         self.scripts.insert(super::image::full_reference(reference), behaviour);
@@ -221,7 +231,7 @@ impl Host {
     /// A new id of 64 digits.
     pub(super) fn next_id(&mut self, kind: &str) -> String {
         self.serial += 1;
-        hex::encode(Sha256::digest(format!("simulated {kind} {}", self.serial)))
+        hex::encode(Sha256::digest(format!("{} {kind} {}", self.facts.id, self.serial)))
     }
 
     pub(super) fn count(&mut self, op: Op) {

@@ -10,12 +10,15 @@ use crate::engine::{ContainerFilter, Observe, Result};
 use crate::state::observed::{
     ContainerStatus, ContainerSummary, Health, ObservedContainer, ObservedNetwork, label,
 };
-use crate::state::plan::Lookups;
+use crate::state::plan::{Failure, Lookups};
 
 /// A check that tells at once: a plan is not about waiting.
 const SOON: CheckTimes = CheckTimes { interval: 1000, start_period: 0, retries: 3 };
 /// Milliseconds that a copied host has been up: whatever ran then has long proved itself.
 const UP_FOR: u64 = 86_400_000;
+
+/// Beyond what a simulation comes to: when the copied host is a simulated one, what is made in the copy has ids of its own.
+const FIRST_SERIAL: u64 = 1 << 40;
 
 /// What to copy beside the containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,14 +55,20 @@ pub async fn seed(observe: &dyn Observe, owner: &str, wants: &Wants) -> Result<H
     host.facts = observe.facts().await?;
     host.facts.simulated = true;
     host.now = UP_FOR;
+    host.serial = FIRST_SERIAL;
     host.networks.clear();
     for row in observe.list_containers(&ContainerFilter::default()).await? {
         let own = row.labels.get(label::OWNER).is_some_and(|by| by == owner);
-        let seen = if own { observe.inspect(&row.id).await? } else { None };
-        match seen {
-            Some(seen) => host.copy(&row, seen),
-            None if own => {}
-            None => host.copy_foreign(row),
+        if !own {
+            host.copy_foreign(row);
+            continue;
+        }
+        match observe.inspect(&row.id).await {
+            Ok(Some(seen)) => host.copy(&row, seen),
+            Ok(None) => {}
+            // Our owner label and not ours after all: other labels are missing or made up.
+            Err(error) if error.kind == Failure::Conflict => host.copy_foreign(row),
+            Err(error) => return Err(error),
         }
     }
     copy_images(observe, wants, &mut host).await?;
