@@ -125,7 +125,7 @@ async fn setup(
             tracing::warn!(
                 "SIMULATED ENGINE: no container really runs; everything reported from here on is made up"
             );
-            let sim = sim::Sim::from(sim::Host::any_image());
+            let sim = sim::Sim::from(sim::Host::any_image().began_at(crate::controller::clock::wall()));
             // Its time passes as long as the runtime lives.
             drop(sim::realtime(&sim));
             Arc::new(sim)
