@@ -10,6 +10,7 @@ use super::queue::Reason;
 use super::trigger::{Key, Mail};
 use crate::desired::ident::ServiceId;
 use crate::engine::sim::Sim;
+use crate::state::condition::ConditionKind;
 use crate::state::time::Mono;
 
 /// With nothing due and nothing heard for this long, whatever is still waited for will not come by itself. Milliseconds.
@@ -55,6 +56,9 @@ pub async fn converge(
             }
             if dispatch.queue.backlog(now) == 0 && settled(host, scope) {
                 return Ending::Settled;
+            }
+            if dispatch.queue.backlog(now) == 0 && blocked(host, scope) {
+                return Ending::Stuck;
             }
         }
         if now >= deadline {
@@ -114,6 +118,15 @@ fn settled(host: &Host, scope: &BTreeSet<Key>) -> bool {
         // Not on the board: looked at, and nothing is left of it.
         host.board.entry(id).is_none_or(|entry| entry.status.condition.kind.is_settled())
     })
+}
+
+/// A network or volume cannot be as wanted until someone acts, and nobody does anything but wait.
+fn blocked(host: &Host, scope: &BTreeSet<Key>) -> bool {
+    let failed = |key| host.board.object(key).is_some_and(|found| found.kind == ConditionKind::Failed);
+    let waits = |kind: ConditionKind| kind.is_settled() || kind == ConditionKind::Waiting;
+    scope.iter().any(failed)
+        && services(scope)
+            .all(|id| host.board.entry(id).is_none_or(|entry| waits(entry.status.condition.kind)))
 }
 
 /// The services among these keys.

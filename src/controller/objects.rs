@@ -121,7 +121,8 @@ async fn conclude(host: &Host, key: &Key, decision: Result<ObjectDecision, Engin
             return finish(host, started, report(PassEnd::Failed, PassResult::Failed));
         }
     };
-    if host.board.publish_object(key, &condition) {
+    let news = host.board.publish_object(key, &condition);
+    if news {
         match condition.kind {
             ConditionKind::Failed => {
                 tracing::warn!(%key, reason = condition.reason, message = condition.message)
@@ -153,8 +154,9 @@ async fn conclude(host: &Host, key: &Key, decision: Result<ObjectDecision, Engin
             return finish(host, started, report(PassEnd::Failed, PassResult::Failed));
         }
     }
-    // One more look, which says "as desired" and wakes whoever waits.
-    let again = PassEnd::At(host.clock.now().mono);
+    // One more look, which says "as desired" and wakes whoever waits. If it says "not yet" a second time, what we make is not
+    // what we look for: not in a tight circle, then.
+    let again = if news { PassEnd::At(host.clock.now().mono) } else { PassEnd::Failed };
     finish(host, started, report(again, PassResult::Acted))
 }
 

@@ -3,8 +3,8 @@
 use super::condition::{Condition, ConditionKind};
 use super::observed::{ContainerId, ObservedNetwork, ObservedVolume, label};
 use super::plan::{Cause, Planned, Step};
+use crate::desired::hash::{network_definition, volume_definition};
 use crate::desired::spec::{NetworkSpec, VolumeSpec};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// What a network or volume needs: steps, and where it stands.
@@ -12,38 +12,6 @@ use std::collections::BTreeSet;
 pub struct ObjectDecision {
     pub plan: Vec<Planned>,
     pub condition: Condition,
-}
-
-/// The hash of a definition, for the label that tells a changed one.
-#[must_use]
-pub fn network_definition(spec: &NetworkSpec) -> String {
-    let NetworkSpec {
-        project: _,
-        key: _,
-        name,
-        external: _,
-        driver,
-        options,
-        internal,
-        attachable,
-        enable_ipv6,
-        ipam,
-        labels,
-        source: _,
-    } = spec;
-    short_digest(&(name, driver, options, internal, attachable, enable_ipv6, ipam, labels))
-}
-
-/// The hash of a definition, for the label that tells a changed one.
-#[must_use]
-pub fn volume_definition(spec: &VolumeSpec) -> String {
-    let VolumeSpec { project: _, key: _, name, external: _, driver, driver_opts, labels, source: _ } = spec;
-    short_digest(&(name, driver, driver_opts, labels))
-}
-
-fn short_digest<T: serde::Serialize>(value: &T) -> String {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    hex::encode(Sha256::digest(text)).get(..16).unwrap_or_default().to_owned()
 }
 
 /// A desired network: create it, leave it, or make it anew when its definition changed (the engine cannot change one). `members`: every
