@@ -54,6 +54,10 @@ fn canonical(spec: &ContainerSpec) -> Value {
                 fields.insert(key.to_owned(), Value::String("none".to_owned()));
             }
         }
+        // So does `init = false`: the engine may be set up to give every container an init.
+        if fields.get("init") == Some(&Value::Bool(false)) {
+            fields.insert("init".to_owned(), Value::String("none".to_owned()));
+        }
         let environment = fields.remove("environment");
         fields.values_mut().for_each(prune);
         fields.retain(|_, value| !is_empty(value));

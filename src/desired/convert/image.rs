@@ -69,18 +69,24 @@ pub fn canonical_image(text: &str) -> Result<String, ImageFault> {
         }
         at += part.len() + 1;
     }
-    let short = match domain {
-        Some("docker.io" | "index.docker.io") => {
-            path.strip_prefix("library/").filter(|rest| !rest.contains('/')).unwrap_or(path).to_owned()
-        }
-        Some(domain) => format!("{domain}/{path}"),
-        None => path.strip_prefix("library/").filter(|rest| !rest.contains('/')).unwrap_or(path).to_owned(),
-    };
+    let short = familiar(domain, path);
     Ok(match (tag, digest) {
         ("", None) => format!("{short}:latest"),
         (tag, None) => format!("{short}{tag}"),
         (tag, Some(digest)) => format!("{short}{tag}@{digest}"),
     })
+}
+
+/// The name without what Docker Hub is assumed for anyway, unless the rest would then name another registry.
+fn familiar(domain: Option<&str>, path: &str) -> String {
+    let short = path.strip_prefix("library/").filter(|rest| !rest.contains('/')).unwrap_or(path);
+    match domain {
+        Some("docker.io" | "index.docker.io") if split_domain(short).0.is_some() => {
+            format!("docker.io/{path}")
+        }
+        None | Some("docker.io" | "index.docker.io") => short.to_owned(),
+        Some(domain) => format!("{domain}/{path}"),
+    }
 }
 
 /// The first part is a registry when it has a dot, a port or capitals, or is `localhost`.

@@ -100,7 +100,7 @@ pub fn size(text: &str) -> Result<u64, &'static str> {
     }
     let (number, unit) = split_at(&lower, |c| c.is_ascii_digit() || c == '.');
     let decimal = Decimal::read(number).ok_or("it does not begin with a number")?;
-    let power = match unit.trim_start() {
+    let power = match unit.trim_start_matches(' ') {
         "" | "b" => 0,
         "k" | "kb" | "ki" | "kib" => 1,
         "m" | "mb" | "mi" | "mib" => 2,

@@ -1,0 +1,156 @@
+//! The JSON Schema for editors accepts what the loader accepts, and refuses what a schema can refuse.
+
+use evenkeel::desired::manifest;
+use serde_json::Value;
+
+use crate::keys::{Bad, Good, all_bad, all_good, file};
+
+fn validator() -> jsonschema::Validator {
+    jsonschema::draft7::new(&manifest::schema()).unwrap()
+}
+
+/// A TOML file as an editor's schema checker sees it.
+fn as_json(text: &str) -> Value {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+#[test]
+fn the_schema_is_draft_7_and_follows_its_own_rules() {
+    let schema = manifest::schema();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    let meta = jsonschema::meta::validate(&schema).map_err(|error| error.to_string());
+    assert_eq!(meta, Ok(()));
+}
+
+#[test]
+fn every_key_of_the_language_is_in_the_schema() {
+    let service = manifest::keys("Service");
+    for key in "image pull_policy command entrypoint environment env_file ports expose volumes networks network_mode depends_on healthcheck \
+                restart container_name hostname user working_dir init labels stop_signal stop_grace_period deploy scale mem_limit \
+                mem_reservation memswap_limit cpus cpu_shares cpu_period cpu_quota cpuset pids_limit logging read_only tmpfs cap_add \
+                cap_drop privileged security_opt extra_hosts dns devices ulimits sysctls shm_size platform"
+        .split_whitespace()
+    {
+        assert!(service.contains(key), "{key}");
+    }
+    for (shape, keys) in [
+        ("File", "name override reset vars defaults policy services networks volumes hosts"),
+        ("Deploy", "replicas resources update_config labels restart_policy"),
+        ("UpdateConfig", "order parallelism delay failure_action monitor max_failure_ratio"),
+        ("Healthcheck", "test interval timeout retries start_period start_interval disable"),
+        ("Network", "name driver driver_opts internal attachable enable_ipv6 ipam labels external"),
+        ("Volume", "name driver driver_opts labels external"),
+    ] {
+        for key in keys.split(' ') {
+            assert!(manifest::keys(shape).contains(key), "{shape}: {key}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_accepts_every_good_row() {
+    let validator = validator();
+    let mut refused = Vec::new();
+    for Good(lines, ..) in all_good() {
+        let value = as_json(&file(lines));
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        if !errors.is_empty() {
+            refused.push(format!("{lines}\n  {errors:?}"));
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+/// Rows with these slugs are all refused by the schema too, but for the lines listed with them, where what is wrong
+/// depends on another value.
+const EXPRESSIBLE: [(&str, &[&str]); 6] = [
+    ("unknown-key", &[]),
+    ("unit-missing", &[]),
+    // Only a bind needs a source.
+    ("missing-key", &["volumes = [{ type = \"bind\", target = \"/x\" }]"]),
+    ("wrong-type", &[]),
+    ("key-after-table", &["[services.web.environment]\nA = \"b\"\nrestart = \"always\""]),
+    ("unsupported-key", &[]),
+];
+
+#[test]
+fn the_schema_refuses_what_a_schema_can_refuse() {
+    let validator = validator();
+    let mut accepted = Vec::new();
+    let mut refused = 0;
+    for Bad(lines, slug, ..) in all_bad() {
+        let valid = validator.is_valid(&as_json(&file(lines)));
+        refused += usize::from(!valid);
+        let expressible = EXPRESSIBLE.iter().any(|(known, but)| *known == slug && !but.contains(&lines));
+        if expressible && valid {
+            accepted.push(format!("[{slug}] {lines}"));
+        }
+    }
+    assert!(accepted.is_empty(), "accepted:\n{}", accepted.join("\n"));
+    assert!(refused >= 110, "only {refused} of the faults are seen by the schema");
+}
+
+#[test]
+fn variables_are_accepted_wherever_a_value_may_come_from_one() {
+    let validator = validator();
+    for lines in [
+        "init = \"${INIT}\"",
+        "scale = \"${N}\"",
+        "restart = \"${RESTART:-no}\"",
+        "cpus = \"${CPUS}\"",
+        "mem_limit = \"${MEM}\"",
+        "ports = [\"${PORT}:80\"]",
+        "healthcheck = { retries = \"$N\", interval = \"${I}s\" }",
+        "pull_policy = \"${PULL}\"",
+        "deploy.update_config = { order = \"${ORDER}\", max_failure_ratio = \"${R}\" }",
+        "network_mode = \"${MODE}\"",
+    ] {
+        let value = as_json(&file(lines));
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{lines}: {errors:?}");
+    }
+}
+
+/// Visits every schema within a schema.
+fn visit(schema: &Value, path: &str, check: &mut impl FnMut(&str, &serde_json::Map<String, Value>)) {
+    match schema {
+        Value::Object(object) => {
+            check(path, object);
+            for (key, inner) in object {
+                visit(inner, &format!("{path}/{key}"), check);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| visit(item, path, check)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_table_is_closed_but_for_x_keys_and_every_key_is_described() {
+    let mut tables = 0;
+    visit(&manifest::schema(), "", &mut |path, object| {
+        assert_ne!(object.get("type"), Some(&Value::from("null")), "{path}: TOML has no null");
+        assert!(
+            !object.contains_key("$ref") || object.len() == 1,
+            "{path}: draft 7 ignores what stands beside $ref"
+        );
+        let Some(properties) = object.get("properties").and_then(Value::as_object) else { return };
+        if !object.contains_key("description") {
+            return;
+        }
+        tables += 1;
+        assert_eq!(object["additionalProperties"], Value::Bool(false), "{path}");
+        if object.contains_key("patternProperties") {
+            assert!(object["patternProperties"].get("^x-").is_some(), "{path}");
+        }
+        for (key, property) in properties {
+            assert!(
+                property.get("description").is_some()
+                    || path.ends_with("/external")
+                    || path.ends_with("/extends"),
+                "{path}: {key} has no description"
+            );
+        }
+    });
+    assert!(tables >= 20, "{tables}");
+}
