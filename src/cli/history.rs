@@ -4,12 +4,12 @@ use clap::Args;
 
 use super::context::{Host, block_on, client_failed, settings};
 use super::service::pick;
-use super::show::{one_line, print_table, revision, table};
+use super::show::{Table, one_line, revision};
 use super::{code, out};
 use crate::config::{Flags, Settings};
 use crate::desired::ident::ServiceId;
 use crate::metrics::api::HistoryRow;
-use crate::{note, say};
+use crate::note;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -87,19 +87,18 @@ fn named(text: &str, rows: &[HistoryRow]) -> Result<ServiceId, i32> {
 }
 
 fn show(rows: &[HistoryRow]) {
-    let mut lines = table(&["TIME", "SERVICE", "EVENT", "REVISION", "IMAGE", "REASON"]);
+    let mut lines = Table::new(&["TIME", "SERVICE", "EVENT", "REVISION", "IMAGE", "REASON"]);
     for row in rows {
-        lines.add_row([
-            row.at.to_string(),
-            row.service.clone(),
-            event(row),
-            revision(row.number, row.revision.as_deref()),
-            row.image.clone(),
-            one_line(&row.reason),
+        lines.row([
+            row.at.to_string().into(),
+            row.service.as_str().into(),
+            event(row).into(),
+            revision(row.number, row.revision.as_deref()).into(),
+            row.image.as_str().into(),
+            one_line(&row.reason).into(),
         ]);
     }
-    print_table(&lines);
-    say!();
+    lines.print();
 }
 
 /// The word that JSON has too.

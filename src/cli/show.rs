@@ -1,23 +1,67 @@
 //! How values look to people: tables, ages, text that is not ours.
 
-use comfy_table::{ContentArrangement, Table};
+use anstyle::Style;
 
 use super::out;
 use crate::state::condition::{Condition, ConditionKind};
 use crate::state::time::Timestamp;
 
-/// A table without lines: columns apart, a header in capitals.
-pub(super) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.iter().copied());
-    table
+/// A cell; the style is not counted as width.
+pub(super) struct Cell {
+    text: String,
+    style: Style,
 }
 
-/// Prints it without the blanks that pad its last column.
-pub(super) fn print_table(table: &Table) {
-    for line in table.lines() {
-        crate::say!("{}", line.trim_end());
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), style: Style::new() }
+    }
+}
+
+impl Cell {
+    pub(super) fn styled(text: impl Into<String>, style: Style) -> Self {
+        Self { text: text.into(), style }
+    }
+}
+
+/// Columns apart by two blanks, a header in capitals, no lines.
+pub(super) struct Table {
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    pub(super) fn new(header: &[&str]) -> Self {
+        Self { rows: vec![header.iter().map(|name| Cell::styled(*name, out::DIM)).collect()] }
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// One line per row; the last column is not padded.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let texts = self.rows.iter().filter_map(|row| row.get(column));
+            texts.map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let line = |row: &Vec<Cell>| {
+            let mut line = String::new();
+            for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let Cell { text, style } = cell;
+                let pad = if index + 1 == row.len() { 0 } else { width + 2 - text.chars().count() };
+                line.push_str(&format!("{style}{text}{style:#}{:pad$}", ""));
+            }
+            line
+        };
+        self.rows.iter().map(line).collect()
+    }
+
+    pub(super) fn print(&self) {
+        for line in self.lines() {
+            crate::say!("{line}");
+        }
     }
 }
 
@@ -86,6 +130,15 @@ pub(super) fn revision(number: Option<u64>, id: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_their_colour() {
+        let mut table = Table::new(&["A", "LONGER", "C"]);
+        table.row(["x".into(), Cell::styled("\u{fc}ber", out::BAD), "end".into()]);
+        let plain: Vec<String> =
+            table.lines().iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
+        assert_eq!(plain, ["A  LONGER  C", "x  \u{fc}ber    end"]);
+    }
 
     #[test]
     fn ages_have_one_unit() {

@@ -4,11 +4,10 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::Cell;
 
 use super::context::{Host, block_on, client_failed, settings};
 use super::service::pick_all;
-use super::show::{age, one_line, print_table, revision, style, table};
+use super::show::{Cell, Table, age, one_line, revision, style};
 use super::{code, look, out};
 use crate::config::{Flags, Settings};
 use crate::controller::clock;
@@ -111,24 +110,23 @@ fn show(report: &StatusReport, json: bool) {
         return;
     }
     let now = clock::wall();
-    let mut rows = table(&["SERVICE", "CONDITION", "READY", "REVISION", "IMAGE", "SINCE", "MESSAGE"]);
+    let mut rows = Table::new(&["SERVICE", "CONDITION", "READY", "REVISION", "IMAGE", "SINCE", "MESSAGE"]);
     for service in &report.services {
-        rows.add_row(row(service, now));
+        rows.row(row(service, now));
     }
-    print_table(&rows);
+    rows.print();
 }
 
 fn row(status: &ServiceStatus, now: crate::state::time::Timestamp) -> Vec<Cell> {
     let ServiceStatus { service, condition, since, desired_replicas, ready, image, .. } = status;
-    let style = style(condition.kind);
     vec![
-        Cell::new(service),
-        Cell::new(format!("{style}{}{style:#}", condition.kind.as_str())),
-        Cell::new(format!("{ready}/{desired_replicas}")),
-        Cell::new(revision(status.revision_number, status.revision.as_deref())),
-        Cell::new(image),
-        Cell::new(age(*since, now)),
-        Cell::new(message(condition)),
+        service.as_str().into(),
+        Cell::styled(condition.kind.as_str(), style(condition.kind)),
+        format!("{ready}/{desired_replicas}").into(),
+        revision(status.revision_number, status.revision.as_deref()).into(),
+        image.as_str().into(),
+        age(*since, now).into(),
+        message(condition).into(),
     ]
 }
 

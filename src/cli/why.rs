@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::context::{Host, block_on, client_failed, settings};
 use super::service::pick;
-use super::show::{age, clean, one_line, print_table, revision, span, table, word};
+use super::show::{Table, age, clean, one_line, revision, span, word};
 use super::{code, look, out};
 use crate::config::{Flags, Settings};
 use crate::controller::clock;
@@ -76,7 +76,7 @@ fn show(report: &WhyReport, now: Timestamp) {
     );
     if !status.condition.message.is_empty() {
         fact(
-            if status.condition.kind.is_settled() { "because" } else { "waits" },
+            if status.condition.kind.is_settled() { "because" } else { "now" },
             one_line(&status.condition.message),
         );
     }
@@ -130,19 +130,19 @@ fn containers(report: &WhyReport) {
         return;
     }
     say!();
-    let mut rows = table(&["CONTAINER", "ID", "STATE", "HEALTH", "RESTARTS", "REVISION", "SERVES"]);
+    let mut rows = Table::new(&["CONTAINER", "ID", "STATE", "HEALTH", "RESTARTS", "REVISION", "SERVES"]);
     for row in &report.status.containers {
-        rows.add_row([
-            row.name.clone(),
-            row.id.clone(),
-            row.state.clone(),
-            row.health.clone(),
-            row.restarts.to_string(),
-            row.revision.clone(),
-            if row.serving { "yes" } else { "no" }.to_owned(),
+        rows.row([
+            row.name.as_str().into(),
+            row.id.as_str().into(),
+            row.state.as_str().into(),
+            row.health.as_str().into(),
+            row.restarts.to_string().into(),
+            row.revision.as_str().into(),
+            if row.serving { "yes" } else { "no" }.into(),
         ]);
     }
-    print_table(&rows);
+    rows.print();
 }
 
 fn revisions(revisions: &[RevisionRow]) {
