@@ -6,6 +6,7 @@ mod config;
 mod converge;
 mod convert;
 mod credentials;
+mod execute;
 mod foreground;
 mod forms;
 mod keys;
