@@ -167,7 +167,6 @@ impl Differences {
             cpuset,
             pids,
         } = old;
-        // The engine reads 0 as "unchanged": taking a limit away needs a new container (see `live`).
         let effect = if super::live::reachable(old, new) { Effect::Live } else { Effect::Replace };
         self.value("memory", memory, &new.memory, effect);
         self.value("memory_reservation", memory_reservation, &new.memory_reservation, effect);

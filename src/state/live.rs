@@ -7,31 +7,13 @@ use super::plan::Step;
 use crate::desired::ident::ServiceId;
 use crate::desired::spec::{Endpoint, NetworkMode, Resources, ServiceSpec};
 
-/// Can `update` lead from `old` to `new`? The engine reads 0 as "leave it", so a limit can be changed or added, not taken away (but for
-/// pids, where -1 is unlimited, and swap).
+/// Can `update` lead from `old` to `new`? Every limit can be set, changed and taken off (the engine's adapter knows the values that mean
+/// "none"), but `cpus` and a quota are two ways to say the same, and the engine refuses to go from one to the other.
 #[must_use]
 pub fn reachable(old: &Resources, new: &Resources) -> bool {
-    let Resources {
-        memory,
-        memory_reservation,
-        memory_swap: _,
-        nano_cpus,
-        cpu_shares,
-        cpu_period,
-        cpu_quota,
-        cpuset,
-        pids: _,
-    } = old;
-    let kept = |old: bool, new: bool| !old || new;
-    kept(memory.is_some(), new.memory.is_some())
-        && kept(memory_reservation.is_some(), new.memory_reservation.is_some())
-        && kept(nano_cpus.is_some(), new.nano_cpus.is_some())
-        && kept(cpu_shares.is_some(), new.cpu_shares.is_some())
-        && kept(cpu_period.is_some(), new.cpu_period.is_some())
-        && kept(cpu_quota.is_some(), new.cpu_quota.is_some())
-        && kept(cpuset.is_some(), new.cpuset.is_some())
-        // Two ways to say the same limit: the engine refuses to go from one to the other.
-        && !(nano_cpus.is_some() && new.cpu_quota.is_some() || cpu_quota.is_some() && new.nano_cpus.is_some())
+    let by_cpus = |limits: &Resources| limits.nano_cpus.is_some();
+    let by_quota = |limits: &Resources| limits.cpu_quota.is_some() || limits.cpu_period.is_some();
+    !(by_cpus(old) && by_quota(new) || by_quota(old) && by_cpus(new))
 }
 
 /// Aliases an endpoint of this service should have: the service's own name and those of the spec.
