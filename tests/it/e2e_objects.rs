@@ -148,7 +148,7 @@ fn an_anonymous_volume_is_handed_to_the_successor() {
     // Anonymous volumes carry no label of ours, so this test removes its own.
     becomes(&host, "web", "ready");
     let format = "{{range .Mounts}}{{.Name}}{{end}}";
-    let volume = docker(&["inspect", "--format", format, &host.serving("web").unwrap().id]);
+    let volume = docker(&["inspect", "--format", format, &host.running("web")[0].id]);
     drop(_daemon);
     for seen in host.containers() {
         docker(&["rm", "--force", &seen.id]);

@@ -6,6 +6,13 @@ mod config;
 mod converge;
 mod convert;
 mod credentials;
+mod documents;
+mod e2e_commands;
+mod e2e_dockerd;
+mod e2e_engine;
+mod e2e_files;
+mod e2e_objects;
+mod e2e_update;
 mod execute;
 mod foreground;
 mod forms;
@@ -22,3 +29,7 @@ mod server;
 mod source;
 mod specs;
 mod store;
+mod tour;
+
+#[path = "../support/mod.rs"]
+mod support;

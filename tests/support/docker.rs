@@ -68,8 +68,12 @@ impl Seen {
     pub fn healthy(&self) -> bool {
         self.text("/State/Health/Status") == "healthy"
     }
+    /// The reference it was made from. Ours are created by id, so that a tag that moves in between makes no difference.
     pub fn image(&self) -> &str {
-        self.text("/Config/Image")
+        match self.label("dev.evenkeel.image.ref") {
+            "" => self.text("/Config/Image"),
+            reference => reference,
+        }
     }
     pub fn started_at(&self) -> &str {
         self.text("/State/StartedAt")
