@@ -73,19 +73,28 @@ pub struct Expanded {
     /// A variable was replaced (`$$` alone does not count).
     pub replaced: bool,
     pub problems: Vec<Problem>,
+    /// Something is missing in the text: a variable that is unset, or whose value does not hold up.
+    pub gap: bool,
 }
 
 /// Replaces the variables in `text`.
 #[must_use]
 pub fn expand(text: &str, scope: &dyn Scope) -> Expanded {
-    let mut expansion = Expansion { scope, replaced: false, problems: Vec::new() };
+    let mut expansion = Expansion { scope, replaced: false, problems: Vec::new(), broken: false };
     let mut out = String::with_capacity(text.len());
     expansion.run(text, 0, &mut out, 0, true);
-    Expanded { text: out, replaced: expansion.replaced, problems: expansion.problems }
+    let gap = expansion.broken || !expansion.problems.is_empty();
+    Expanded { text: out, replaced: expansion.replaced, problems: expansion.problems, gap }
 }
 
-/// Replaces the variables in every text below `node`; keys stay as they are.
-pub fn expand_node(node: &mut Node, scope: &dyn Scope, diagnostics: &mut Vec<Diagnostic>) {
+/// Replaces the variables in every text below `node`; keys stay as they are. The places of texts in which something is missing
+/// go to `gaps`: what is wrong with those afterwards is no error of its own.
+pub fn expand_node(
+    node: &mut Node,
+    scope: &dyn Scope,
+    diagnostics: &mut Vec<Diagnostic>,
+    gaps: &mut Vec<Span>,
+) {
     if let Value::String(text) = &node.value {
         if !text.contains('$') {
             return;
@@ -95,21 +104,29 @@ pub fn expand_node(node: &mut Node, scope: &dyn Scope, diagnostics: &mut Vec<Dia
             let span = node.part(problem.start, problem.end);
             diagnostics.push(explain(problem, span, text, scope));
         }
+        if expanded.gap {
+            gaps.push(node.span.clone());
+        }
         node.value = Value::String(expanded.text);
         node.interpolated = expanded.replaced;
         node.verbatim = false;
         return;
     }
     match &mut node.value {
-        Value::Array(items) => items.iter_mut().for_each(|item| expand_node(item, scope, diagnostics)),
-        Value::Table(table) => expand_table(table, scope, diagnostics),
+        Value::Array(items) => items.iter_mut().for_each(|item| expand_node(item, scope, diagnostics, gaps)),
+        Value::Table(table) => expand_table(table, scope, diagnostics, gaps),
         _ => {}
     }
 }
 
 /// [`expand_node`] for every entry of a table.
-pub fn expand_table(table: &mut Table, scope: &dyn Scope, diagnostics: &mut Vec<Diagnostic>) {
-    table.entries.iter_mut().for_each(|entry| expand_node(&mut entry.value, scope, diagnostics));
+pub fn expand_table(
+    table: &mut Table,
+    scope: &dyn Scope,
+    diagnostics: &mut Vec<Diagnostic>,
+    gaps: &mut Vec<Span>,
+) {
+    table.entries.iter_mut().for_each(|entry| expand_node(&mut entry.value, scope, diagnostics, gaps));
 }
 
 /// The diagnostic for a problem of `text`, which stands at `span`.
@@ -151,6 +168,8 @@ struct Expansion<'a> {
     scope: &'a dyn Scope,
     replaced: bool,
     problems: Vec<Problem>,
+    /// A value was asked for that does not hold up.
+    broken: bool,
 }
 
 impl Expansion<'_> {
@@ -242,7 +261,7 @@ impl Expansion<'_> {
         self.replaced = true;
         match self.scope.get(name) {
             Lookup::Set(value) => out.push_str(&value),
-            Lookup::Broken => {}
+            Lookup::Broken => self.broken = true,
             Lookup::Unset => {
                 let name = name.to_owned();
                 let kind = match name.contains('.') {
@@ -305,7 +324,10 @@ impl Expansion<'_> {
             Lookup::Set(value) if empty_counts && value.is_empty() => Found::Nothing,
             Lookup::Set(value) => Found::Value(value),
             Lookup::Unset => Found::Nothing,
-            Lookup::Broken => Found::Broken,
+            Lookup::Broken => {
+                self.broken = true;
+                Found::Broken
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::check;
 use super::convert::{self, Context, Declared};
-use super::diagnostic::{Diagnostic, Span};
+use super::diagnostic::{Diagnostic, Severity, Span};
 use super::dotenv;
 use super::files::{self, FLEET, Files, StateFile};
 use super::fleet::Fleet;
@@ -110,6 +110,9 @@ impl<'a> Loading<'a> {
             for file in plain.chain(files.iter().filter(|file| file.refines)) {
                 let section = |name: &str| file.table.get(name).and_then(|entry| entry.value.as_table());
                 let defaults = section("defaults").and_then(|table| table.get("services")?.value.as_table());
+                if defaults.is_some() {
+                    level.default_files.insert(file.path.clone());
+                }
                 let parts = [
                     (&mut level.vars, section("vars"), "vars"),
                     (&mut level.defaults, defaults, "defaults.services"),
@@ -242,7 +245,8 @@ impl<'a> Loading<'a> {
         let declare = |known: &BTreeMap<String, Object>| -> BTreeMap<String, Declared> {
             let declared = known.iter().map(|(key, object)| {
                 let mut node = object.node.clone();
-                interpolate::expand_node(&mut node, &ObjectScope::new(scope, None), &mut Vec::new());
+                let within = ObjectScope::new(scope, None);
+                interpolate::expand_node(&mut node, &within, &mut Vec::new(), &mut Vec::new());
                 (key.clone(), Declared::of(project, key, object.header().clone(), &node))
             });
             declared.collect()
@@ -274,8 +278,7 @@ impl<'a> Loading<'a> {
             frozen: Vec::new(),
         };
         for level in &facts.scope.levels {
-            let taken = level.defaults.entries.iter().map(|entry| entry.key_span.file.clone());
-            draft.files.extend(taken);
+            draft.files.extend(level.default_files.iter().cloned());
             merge::fill(&mut draft.table, &level.defaults);
         }
         if !self.meant_here(&mut draft, facts.fleet) {
@@ -320,11 +323,12 @@ impl<'a> Loading<'a> {
         let mut told = Vec::new();
         let name = draft.id.service.as_str().to_owned();
         let mut scope = ObjectScope::new(facts.scope, Some(&name));
-        scope.tag = draft.table.get("image").and_then(|entry| {
-            let image = interpolate::expand(entry.value.as_str()?, &scope).text;
-            Some(tag_of(&image))
-        });
-        interpolate::expand_table(&mut draft.table, &scope, &mut told);
+        let image = draft.table.get("image").and_then(|entry| entry.value.as_str());
+        let tag = image.map(|image| tag_of(&interpolate::expand(image, &scope).text));
+        scope.set_tag(tag);
+        let mut unset = Vec::new();
+        interpolate::expand_table(&mut draft.table, &scope, &mut told, &mut unset);
+        let expanded = told.len();
         let variables = |name: &str| match scope.get(name) {
             Lookup::Set(value) => Some(value),
             Lookup::Unset | Lookup::Broken => None,
@@ -341,13 +345,23 @@ impl<'a> Loading<'a> {
             host: self.host,
         };
         let spec = convert::service(&draft.id, &draft.table, &context, &mut told);
+        // A text with a variable missing in it is wrong in other ways, too.
+        let mut number = 0;
+        told.retain(|told| {
+            number += 1;
+            number <= expanded || !unset.iter().any(|span| within(&told.primary.span, span))
+        });
+        super::redact::redact(&mut told, &draft.table, &scope.given.borrow());
         draft.files.append(&mut scope.used.borrow_mut());
+        let sound = unset.is_empty() || facts.scope.unset() == Severity::Warning;
         draft.frozen = told.iter().filter(|told| told.is_error()).cloned().collect();
         if self.tell(told, facts.gaps) {
-            draft.frozen = facts.gaps.to_vec();
+            draft.frozen.retain(|told| !FOLLOW_UPS.contains(&told.slug));
+            draft.frozen.extend(facts.gaps.iter().cloned());
         }
-        draft.spec =
-            spec.filter(|_| draft.frozen.is_empty()).map(|spec| self.placed(spec, draft, facts.names));
+        draft.spec = spec
+            .filter(|_| sound && draft.frozen.is_empty())
+            .map(|spec| self.placed(spec, draft, facts.names));
     }
 
     /// Fills in where the service comes from.
@@ -395,7 +409,7 @@ impl<'a> Loading<'a> {
         let broken = |object: &Object| object.files.iter().any(|file| self.files.broken.contains_key(file));
         for (key, object) in objects.networks.iter().filter(|(_, object)| !broken(object)) {
             let mut node = object.node.clone();
-            interpolate::expand_node(&mut node, &within, &mut told);
+            interpolate::expand_node(&mut node, &within, &mut told, &mut Vec::new());
             if let Some(mut spec) = convert::network(project, key, &node, &context, &mut told) {
                 spec.source = place(&mut self.positions, object);
                 check::declare_network(&mut self.state, spec, object, &mut told);
@@ -403,7 +417,7 @@ impl<'a> Loading<'a> {
         }
         for (key, object) in objects.volumes.iter().filter(|(_, object)| !broken(object)) {
             let mut node = object.node.clone();
-            interpolate::expand_node(&mut node, &within, &mut told);
+            interpolate::expand_node(&mut node, &within, &mut told, &mut Vec::new());
             if let Some(mut spec) = convert::volume(project, key, &node, &context, &mut told) {
                 spec.source = place(&mut self.positions, object);
                 check::declare_volume(&mut self.state, spec, object, &mut told);
@@ -499,6 +513,10 @@ fn place(positions: &mut Positions<'_>, object: &Object) -> SourcePlace {
     let header = object.header();
     let (line, _) = positions.of(&header.file, header.start);
     SourcePlace { file: header.file.clone(), line, files: object.files.clone() }
+}
+
+fn within(inner: &Span, outer: &Span) -> bool {
+    inner.file == outer.file && outer.start <= inner.start && inner.end <= outer.end
 }
 
 /// The tag of an image reference.

@@ -16,6 +16,7 @@ pub mod node;
 mod objects;
 pub mod parse;
 mod position;
+mod redact;
 pub mod secret;
 pub mod snapshot;
 pub mod spec;

@@ -20,6 +20,8 @@ pub(super) struct Level {
     pub vars: Table,
     /// `[defaults.services]`.
     pub defaults: Table,
+    /// Files with a part in `defaults`.
+    pub default_files: BTreeSet<String>,
     pub policy: Table,
 }
 
@@ -130,7 +132,7 @@ impl<'a> ProjectScope<'a> {
             let span = node.part(problem.start, problem.end);
             self.tell(interpolate::explain(problem, span, &text, asked));
         }
-        let broken = !expanded.problems.is_empty() && self.unset() == Severity::Error;
+        let broken = expanded.gap && (self.unset() == Severity::Error || expanded.problems.is_empty());
         if broken { Lookup::Broken } else { Lookup::Set(expanded.text) }
     }
 
@@ -141,7 +143,8 @@ impl<'a> ProjectScope<'a> {
         }
     }
 
-    fn unset(&self) -> Severity {
+    /// What an unset variable is in this project.
+    pub fn unset(&self) -> Severity {
         match self.policy("unset_variables").and_then(Node::as_str) {
             Some("warn") => Severity::Warning,
             _ => Severity::Error,
@@ -176,14 +179,31 @@ pub(super) struct ObjectScope<'a> {
     /// The service's name; none for networks and volumes.
     pub service: Option<&'a str>,
     /// The tag of the service's image, once that is known.
-    pub tag: Option<String>,
+    tag: Option<String>,
     /// Files that values came from.
     pub used: RefCell<BTreeSet<String>>,
+    /// What was put in for which variable, so that no message repeats it.
+    pub given: RefCell<BTreeMap<String, String>>,
+    /// What was looked up before: variables that use each other twice must not double the work at every step.
+    known: RefCell<BTreeMap<String, Lookup>>,
 }
 
 impl<'a> ObjectScope<'a> {
     pub fn new(project: &'a ProjectScope<'a>, service: Option<&'a str>) -> Self {
-        Self { project, service, tag: None, used: RefCell::default() }
+        Self {
+            project,
+            service,
+            tag: None,
+            used: RefCell::default(),
+            given: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// From now on `service.tag` is known, and whatever was made without it is looked up anew.
+    pub fn set_tag(&mut self, tag: Option<String>) {
+        self.tag = tag;
+        self.known.borrow_mut().clear();
     }
 
     fn built_in(&self, name: &str) -> Lookup {
@@ -205,9 +225,16 @@ impl Scope for ObjectScope<'_> {
         if name.contains('.') {
             return self.built_in(name);
         }
+        if let Some(known) = self.known.borrow().get(name) {
+            return known.clone();
+        }
         let mut used = BTreeSet::new();
         let found = self.project.find(name, self, &mut used);
+        self.known.borrow_mut().insert(name.to_owned(), found.clone());
         self.used.borrow_mut().append(&mut used);
+        if let Lookup::Set(value) = &found {
+            self.given.borrow_mut().insert(name.to_owned(), value.clone());
+        }
         found
     }
     fn places(&self) -> String {

@@ -1,7 +1,7 @@
 //! Host ports that two containers would hold at a time.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Found, span_at, value_at};
 use crate::desired::diagnostic::{Diagnostic, Span};
@@ -26,27 +26,33 @@ pub(super) fn check(drafts: &[Draft], host: &str) -> Vec<Found> {
     for ((port, protocol), claims) in &mut claims {
         // In the order of the files, whatever the projects are called.
         claims.sort_by_key(|(number, _)| drafts.get(*number).map(|draft| draft.header.clone()));
-        let mut seen: Vec<(usize, &PortBinding)> = Vec::new();
+        let mut seen: BTreeMap<Option<IpAddr>, (usize, &PortBinding)> = BTreeMap::new();
         for (number, binding) in claims.iter() {
-            match seen.iter().find(|(_, known)| overlap(known.host_ip, binding.host_ip)) {
-                Some(first) => {
-                    found.extend(clash(drafts, *first, (*number, binding), *port, *protocol, host))
+            match holder(&seen, binding.host_ip) {
+                Some(first) => found.extend(clash(drafts, first, (*number, binding), *port, *protocol, host)),
+                None => {
+                    seen.insert(binding.host_ip, (*number, binding));
                 }
-                None => seen.push((*number, binding)),
             }
         }
     }
     found
 }
 
-/// Can both addresses be listened on with one port number? Without an address it is every one of both families.
-fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
-    match (a, b) {
-        (None, _) | (_, None) => true,
-        (Some(a), Some(b)) => {
-            a.is_ipv4() == b.is_ipv4() && (a == b || a.is_unspecified() || b.is_unspecified())
-        }
-    }
+/// Who holds a port number on an address already. Without an address it is every one of both families; `0.0.0.0` and `::`
+/// are every one of theirs. A look-up each, for a thousand services may use one port on a thousand addresses.
+fn holder<T: Copy>(seen: &BTreeMap<Option<IpAddr>, T>, address: Option<IpAddr>) -> Option<T> {
+    let Some(address) = address else { return seen.values().next().copied() };
+    let every: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let known = [None, Some(every), Some(address)].iter().find_map(|key| seen.get(key)).copied();
+    known.or_else(|| {
+        let mut family =
+            seen.iter().filter(|(key, _)| key.is_some_and(|key| key.is_ipv4() == address.is_ipv4()));
+        family.next().filter(|_| address.is_unspecified()).map(|(_, holder)| *holder)
+    })
 }
 
 /// Where a binding is written: its item in `ports`, as far as that can be told.

@@ -8,7 +8,7 @@ use crate::desired::ident::ProjectName;
 use crate::desired::node::{Node, Value};
 use crate::desired::spec::{Ipam, IpamPool, NetworkSpec, SourcePlace, VolumeSpec};
 
-use super::keys::{Parent, line_of};
+use super::keys::Parent;
 use super::networks::address;
 use super::read::{Field, Fields, Reader};
 use super::{Context, Declared, paths};
@@ -49,7 +49,7 @@ pub fn network(
         enable_ipv6,
         ipam,
         labels,
-        source: place(context, &fields),
+        source: place(&fields),
     };
     (errors(diagnostics) == before).then_some(spec)
 }
@@ -79,7 +79,7 @@ pub fn volume(
         driver,
         driver_opts,
         labels,
-        source: place(context, &fields),
+        source: place(&fields),
     };
     (errors(diagnostics) == before).then_some(spec)
 }
@@ -88,12 +88,13 @@ pub(super) fn errors(diagnostics: &[Diagnostic]) -> usize {
     diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
 }
 
-/// Where an object was defined, and every file that had a part in it.
-pub(super) fn place(context: &Context<'_>, fields: &Fields<'_>) -> SourcePlace {
+/// Where an object was defined, and every file that had a part in it. Lines are counted by [`crate::desired::load`], once for
+/// a file and not once for an object.
+pub(super) fn place(fields: &Fields<'_>) -> SourcePlace {
     let header = &fields.table.header;
     let mut files = BTreeSet::from([header.file.clone()]);
     fields.table.entries.iter().for_each(|entry| collect_files(&entry.value, &mut files));
-    SourcePlace { file: header.file.clone(), line: line_of(header, context.read).unwrap_or_default(), files }
+    SourcePlace { file: header.file.clone(), line: 0, files }
 }
 
 fn collect_files(node: &Node, files: &mut BTreeSet<String>) {

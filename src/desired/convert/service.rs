@@ -35,7 +35,7 @@ pub fn service(
 
 /// Reads every part before it gives up on one, so that all problems are reported.
 fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<'_>) -> Option<ServiceSpec> {
-    let mut source = place(reader.context, fields);
+    let mut source = place(fields);
     let deploy = deploy::open(reader, fields);
     let networks = networks::networks(reader, fields, &id.service);
     let mode = networks.as_ref().map(|networks| networks.mode.clone());
