@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{code, out};
+use super::out;
 use crate::config::{DaemonFlags, Flags, LogFormat, Settings};
 use crate::controller::store::Store;
 use crate::metrics::client::{Client, ClientError};
@@ -95,10 +95,7 @@ pub(super) fn chain(error: &dyn Error) -> String {
 
 /// Prints what the daemon (or the way to it) answered and returns the exit code for it.
 pub(super) fn client_failed(error: ClientError) -> i32 {
-    use crate::metrics::api::ApiErrorKind;
-    let refused = matches!(&error, ClientError::Refused(error) if error.kind == ApiErrorKind::Conflict);
-    out::fail(chain(&error));
-    if refused { code::REFUSED } else { code::ERROR }
+    out::fail(chain(&error))
 }
 
 #[cfg(test)]

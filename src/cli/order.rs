@@ -188,7 +188,10 @@ async fn by_daemon(
         Err(error) => return out::fail(error),
     };
     let accepted = match client.command(&id, command).await {
-        Ok(accepted) => accepted,
+        Ok(accepted) => match command {
+            Command::Hold { .. } => Accepted { message: format!("held: {}", accepted.message) },
+            _ => accepted,
+        },
         Err(error) => return client_failed(error),
     };
     let Some(waiting) = waiting.filter(|waiting| !waiting.no_wait) else {

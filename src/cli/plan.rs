@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::assemble::{Loaded, load};
 use super::context::{block_on, chain, settings};
+use super::run::EngineKind;
 use super::service::pick_all;
 use super::show::one_line;
 use super::{code, look, out};
@@ -19,6 +20,7 @@ use crate::controller::preview::{
 use crate::controller::records::{Durable, Records};
 use crate::controller::store::Store;
 use crate::desired::ident::ServiceId;
+use crate::engine::{Observe, sim};
 use crate::state::diff::{Effect, FieldDifference};
 use crate::{note, say};
 
@@ -28,12 +30,16 @@ Examples:
   evenkeel plan                    what would change on this host, field by field, with cause and order
   evenkeel plan web                only this service and what it needs
   evenkeel plan --detailed-exitcode || echo \"ends with 2 when there is something to do\"
+  evenkeel plan --engine simulated what an empty host would get; needs no engine
   evenkeel plan --json | jq '.services[] | select(.action != \"none\")'
 
 It only reads: with or without a running daemon, it changes nothing.")]
 pub struct PlanArgs {
     /// Only these, with what they need (`project/service`, or `service` where that is clear)
     services: Vec<String>,
+    /// Plan for this host, or for an empty one that exists in memory only
+    #[arg(long, value_enum, default_value_t = EngineKind::Docker)]
+    engine: EngineKind,
     /// End with 2 when something would be done
     #[arg(long)]
     detailed_exitcode: bool,
@@ -66,11 +72,18 @@ pub(super) fn run(flags: &Flags, args: &PlanArgs) -> i32 {
 }
 
 async fn plan(settings: &Settings, args: &PlanArgs) -> Result<(PlanReport, Loaded), String> {
-    let engine = look::engine(settings)?;
+    let engine: Arc<dyn Observe> = match args.engine {
+        EngineKind::Docker => look::engine(settings)?,
+        EngineKind::Simulated => Arc::new(sim::Sim::from(sim::Host::any_image())),
+    };
     let loaded = load(settings, &*engine).await?;
     let known: Vec<ServiceId> = loaded.desired.services.keys().cloned().collect();
     let only = pick_all(&args.services, &known)?.into_iter().collect();
-    let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
+    let store = match args.engine {
+        EngineKind::Docker => Store::open_read_only(&settings.state),
+        EngineKind::Simulated => Store::in_memory(&settings.instance),
+    };
+    let store = store.map_err(|error| chain(&error))?;
     let records: BTreeMap<_, _> = store.load_all().map_err(|error| chain(&error))?;
     let session = Durable::new(Arc::new(store)).session().await.map_err(|error| error.to_string())?;
     let question = Question {
@@ -92,6 +105,9 @@ fn finish(report: &PlanReport, loaded: &Loaded, args: &PlanArgs) -> i32 {
         let problems = loaded.problems.iter().map(|problem| problem.headline()).collect();
         out::json(&Printed { pending: report.pending(), report, problems });
     } else {
+        if args.engine == EngineKind::Simulated {
+            note!("SIMULATED ENGINE: this is the plan for an empty host, not for this one");
+        }
         for problem in &loaded.problems {
             note!("{}", one_line(&problem.headline()));
         }

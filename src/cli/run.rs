@@ -39,7 +39,7 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum EngineKind {
+pub(super) enum EngineKind {
     /// What DOCKER_HOST or --docker-host names
     Docker,
     /// Nothing it reports is real, and nothing is remembered

@@ -84,3 +84,232 @@ fn a_reader_that_goes_away_is_no_panic() {
     assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
     assert_eq!(said, "");
 }
+
+/// A place of its own: files, memory, settings.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+const SHOP: &str = r#"
+[services.web]
+image = "nginx:1"
+environment = { PASSWORD = "hunter2" }
+depends_on = ["db"]
+deploy.update_config.monitor = "100ms"
+[services.db]
+image = "postgres:16"
+deploy.update_config.monitor = "100ms"
+"#;
+
+impl Place {
+    fn new(file: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("desired/shop")).unwrap();
+        let place = Self { dir };
+        place.write(file);
+        std::fs::write(place.dir.path().join("evenkeel.toml"), "").unwrap();
+        place
+    }
+
+    fn write(&self, file: &str) {
+        let path = self.dir.path().join("desired/shop/app.toml");
+        std::fs::write(path.with_extension("new"), file).unwrap();
+        std::fs::rename(path.with_extension("new"), path).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = evenkeel(args);
+        command
+            .current_dir(self.dir.path())
+            .env("EVENKEEL_STATE", self.dir.path().join("state"))
+            .env("EVENKEEL_CONFIG", self.dir.path().join("evenkeel.toml"))
+            // Nobody answers there: what needs no engine must not notice.
+            .env("DOCKER_HOST", format!("unix://{}", self.dir.path().join("no-engine.sock").display()));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let output = self.command(args).output().unwrap();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn json(&self, args: &[&str]) -> serde_json::Value {
+        let (code, out, err) = self.run(args);
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?} ({code}): {error}\n{out}\n{err}"))
+    }
+}
+
+/// A daemon on a simulated engine, until dropped.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    fn start(place: &Place) -> Self {
+        let log = std::fs::File::create(place.dir.path().join("log")).unwrap();
+        let mut command = place.command(&["run", "--engine", "simulated", "--listen", "off"]);
+        let daemon = Self(command.stderr(log).spawn().unwrap());
+        let ready = || {
+            let (_, out, _) = place.run(&["status", "--json"]);
+            let report: serde_json::Value = serde_json::from_str(&out).unwrap_or_default();
+            let rows = report["services"].as_array().cloned().unwrap_or_default();
+            rows.len() == 2 && rows.iter().all(|row| row["condition"]["kind"] == "ready")
+        };
+        let start = std::time::Instant::now();
+        while !ready() {
+            let log = std::fs::read_to_string(place.dir.path().join("log")).unwrap_or_default();
+            assert!(
+                start.elapsed() < std::time::Duration::from_secs(60),
+                "the daemon does not get ready:\n{log}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+#[test]
+fn the_commands_talk_to_the_daemon_and_end_with_the_right_codes() {
+    let place = Place::new(SHOP);
+    let _daemon = Daemon::start(&place);
+    // (call, exit code, what stdout and stderr together hold)
+    let table: [(&[&str], i32, &[&str]); 16] = [
+        (&["status"], 0, &["SIMULATED ENGINE", "shop/web", "ready", "1/1", "nginx:1"]),
+        (&["status", "web"], 0, &["shop/web"]),
+        (&["status", "wbe"], 1, &["no service `wbe`"]),
+        (&["why", "web"], 0, &["shop/web is ready", "in shop/app.toml:2"]),
+        (&["why", "shop/nosuch"], 1, &["no service"]),
+        (&["history"], 0, &["committed", "shop/db"]),
+        (&["history", "web", "-n", "1"], 0, &["committed"]),
+        (&["hold", "web", "-m", "black friday", "--for", "2d"], 0, &["shop/web", "black friday"]),
+        (&["status", "web"], 0, &["held", "black friday"]),
+        (&["release", "web"], 0, &["shop/web is ready"]),
+        (&["release", "web"], 1, &["not held"]),
+        (&["rollback", "web"], 1, &["no earlier revision"]),
+        (&["hold", "web", "--for", "soon"], 64, &["15m"]),
+        (&["approve", "abc"], 1, &["nothing waits"]),
+        (&["retry", "web", "--no-wait"], 0, &["shop/web"]),
+        (&["logs", "web", "--previous-failure"], 1, &["no revision"]),
+    ];
+    for (args, code, parts) in table {
+        let (found, out, err) = place.run(args);
+        let said = format!("{out}{err}");
+        assert_eq!(found, code, "{args:?}\n{said}");
+        for part in parts {
+            assert!(said.contains(part), "{args:?} lacks {part:?}:\n{said}");
+        }
+        assert!(!said.contains("hunter2"), "{args:?} shows a secret:\n{said}");
+    }
+}
+
+#[test]
+fn an_edit_a_rollback_and_its_release_go_through_the_daemon() {
+    let place = Place::new(SHOP);
+    let _daemon = Daemon::start(&place);
+    place.write(&SHOP.replace("nginx:1", "nginx:2"));
+    let (code, out, err) = place.run(&["apply"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("nginx:2 serves"), "{out}{err}");
+    let (code, out, err) = place.run(&["rollback", "web"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(place.json(&["status", "web", "--json"])["services"][0]["image"], "nginx:1");
+    assert_eq!(place.json(&["why", "web", "--json"])["hold"]["until_change"], true);
+    assert_eq!(place.run(&["release", "web"]).0, 0);
+    assert_eq!(place.json(&["status", "web", "--json"])["services"][0]["image"], "nginx:2");
+    let history = place.json(&["history", "web", "--json"]);
+    let events: Vec<&str> =
+        history.as_array().unwrap().iter().map(|row| row["event"].as_str().unwrap()).collect();
+    assert!(events.contains(&"held") && events.contains(&"released"), "{events:?}");
+    // A file that does not load is an error of apply, and changes nothing.
+    place.write("[services.web\n");
+    assert_eq!(place.run(&["apply"]).0, 1);
+    assert!(place.run(&["status"]).1.contains("frozen"));
+}
+
+#[test]
+fn plan_for_an_empty_host_needs_no_engine_and_leaves_no_trace() {
+    let place = Place::new(SHOP);
+    let (code, out, err) = place.run(&["plan", "--engine", "simulated", "--detailed-exitcode"]);
+    assert_eq!(code, 2, "{out}{err}");
+    for part in ["+ shop/db", "+ shop/web", "create", "pull nginx:1", "2 to create"] {
+        assert!(out.contains(part), "lacks {part:?}:\n{out}");
+    }
+    assert!(err.contains("SIMULATED") && !out.contains("hunter2"), "{out}{err}");
+    assert!(!out.contains('\x1b'), "colours go to terminals only");
+    let plan = place.json(&["plan", "web", "--engine", "simulated", "--json"]);
+    assert_eq!(
+        (&plan["pending"], plan["services"].as_array().unwrap().len()),
+        (&true.into(), 2),
+        "with what it needs"
+    );
+    assert!(!place.dir.path().join("state").exists(), "plan made a state directory");
+    place.write("[services.web]\nimag = 1\n");
+    let (code, _, err) = place.run(&["plan", "--engine", "simulated"]);
+    assert!(code == 1 && err.contains("app.toml:2:1"), "{code} {err}");
+}
+
+#[test]
+fn without_daemon_and_engine_each_command_says_what_is_missing() {
+    let place = Place::new(SHOP);
+    let table: [(&[&str], i32, &str); 8] = [
+        (&["status"], 0, "no daemon runs"),
+        (&["plan"], 1, "no-engine.sock"),
+        (&["apply"], 1, "no-engine.sock"),
+        (&["logs", "web"], 1, "no-engine.sock"),
+        (&["rollback", "web"], 1, "no service is known"),
+        (&["approve", "x"], 1, "no daemon runs"),
+        (&["history"], 0, "nothing has happened yet"),
+        (&["doctor"], 1, "no-engine.sock"),
+    ];
+    for (args, code, part) in table {
+        let (found, out, err) = place.run(args);
+        assert_eq!(found, code, "{args:?}\n{out}{err}");
+        assert!(format!("{out}{err}").contains(part), "{args:?} lacks {part:?}:\n{out}{err}");
+    }
+    assert!(!place.json(&["status", "--json"])["host"]["engine"]["up"].as_bool().unwrap());
+}
+
+#[test]
+fn doctor_names_each_check_and_what_to_do_about_a_failed_one() {
+    let place = Place::new("");
+    let findings = place.json(&["doctor", "--json"]);
+    let findings = findings.as_array().unwrap();
+    let level =
+        |check: &str| findings.iter().find(|row| row["check"] == check).map(|row| row["level"].clone());
+    let expected =
+        [("daemon", "ok"), ("engine", "fail"), ("clock", "ok"), ("desired state", "warn"), ("state", "ok")];
+    for (check, wanted) in expected {
+        assert_eq!(level(check), Some(wanted.into()), "{check}: {findings:?}");
+    }
+    for row in findings.iter().filter(|row| row["level"] != "ok") {
+        assert!(row["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{row}");
+    }
+    assert!(!place.dir.path().join("state").exists(), "doctor changes nothing");
+}
+
+#[test]
+fn a_wrong_setting_stops_every_command_before_it_does_anything() {
+    let place = Place::new(SHOP);
+    std::fs::write(place.dir.path().join("evenkeel.toml"), "lissten = 'off'\n").unwrap();
+    for args in [vec!["status"], vec!["run", "--engine", "simulated"], vec!["doctor"], vec!["apply"]] {
+        let (code, _, err) = place.run(&args);
+        assert!(
+            code == 1 && err.contains("evenkeel.toml:1") && err.contains("did you mean listen?"),
+            "{args:?}: {err}"
+        );
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_daemon_with_a_reason() {
+    let place = Place::new(SHOP);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, err) = place.run(&["run", "--engine", "simulated", "--listen", &address]);
+    assert!(code == 1 && err.contains(&address) && err.contains("--listen"), "{code} {err}");
+}

@@ -191,7 +191,7 @@ fn desired(settings: &Settings, facts: Option<&EngineFacts>) -> Finding {
         }
     };
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
-    let found = format!("{path}: {} services in {} projects", state.services.len(), state.projects.len());
+    let found = format!("{path}: {} services, {} projects", state.services.len(), state.projects.len());
     if errors > 0 {
         let found = format!("{found}, {errors} errors, {} files that do not load", state.broken.len());
         return Finding::fail("desired state", found, "evenkeel validate shows each with its place");
