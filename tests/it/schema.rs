@@ -1,9 +1,10 @@
 //! The JSON Schema for editors accepts what the loader accepts, and refuses what a schema can refuse.
 
-use evenkeel::desired::manifest;
+use evenkeel::desired::snapshot::{FileContent, RelPath, Snapshot};
+use evenkeel::desired::{load, manifest};
 use serde_json::Value;
 
-use crate::keys::{Bad, Good, all_bad, all_good, file};
+use crate::keys::{Bad, Good, all_bad, all_good, file, host};
 
 fn validator() -> jsonschema::Validator {
     jsonschema::draft7::new(&manifest::schema()).unwrap()
@@ -68,7 +69,7 @@ const EXPRESSIBLE: [(&str, &[&str]); 6] = [
     ("unit-missing", &[]),
     // Only a bind needs a source.
     ("missing-key", &["volumes = [{ type = \"bind\", target = \"/x\" }]"]),
-    ("wrong-type", &[]),
+    ("bad-type", &[]),
     ("key-after-table", &["[services.web.environment]\nA = \"b\"\nrestart = \"always\""]),
     ("unsupported-key", &[]),
 ];
@@ -153,4 +154,68 @@ fn every_table_is_closed_but_for_x_keys_and_every_key_is_described() {
         }
     });
     assert!(tables >= 20, "{tables}");
+}
+
+/// A shape, what opens its table, and a value for each of its keys.
+type Above = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// A value for every key above the services, by shape; each stands in fleet.toml, where all of them may.
+const ABOVE: [Above; 6] = [
+    (
+        "File",
+        "",
+        &[
+            ("name", "\"fleet\""),
+            ("override", "false"),
+            ("reset", "[]"),
+            ("ignore", "[\"x/*\"]"),
+            ("on_hosts", "[\"fra1\"]"),
+            ("vars", "{ A = 1 }"),
+            ("defaults", "{}"),
+            ("policy", "{}"),
+            ("services", "{}"),
+            ("networks", "{}"),
+            ("volumes", "{}"),
+            ("hosts", "{ fra1 = {} }"),
+        ],
+    ),
+    ("Defaults", "[defaults]\n", &[("services", "{ init = true }")]),
+    (
+        "Policy",
+        "[policy]\n",
+        &[("unset_variables", "\"warn\""), ("env_allow", "[\"A\"]"), ("prune", "{}"), ("guard", "{}")],
+    ),
+    ("Prune", "[policy.prune]\n", &[("containers", "false"), ("networks", "true")]),
+    ("GuardPolicy", "[policy.guard]\n", &[("max_removals", "2"), ("empty_state", "\"allow\"")]),
+    (
+        "Host",
+        "[hosts.fra1]\n",
+        &[
+            ("labels", "{ role = \"web\", a.b = 1 }"),
+            ("vars", "{ A = 1 }"),
+            ("profiles", "[\"x\"]"),
+            ("timezone", "\"UTC\""),
+        ],
+    ),
+];
+
+#[test]
+fn the_loader_knows_the_keys_above_the_services_too() {
+    let validator = validator();
+    for (shape, header, rows) in ABOVE {
+        let rows: std::collections::BTreeMap<&str, &str> = rows.iter().copied().collect();
+        for key in manifest::keys(shape) {
+            let value = rows.get(key.as_str()).unwrap_or_else(|| panic!("no row for {shape}.{key}"));
+            let text = format!("{header}{key} = {value}\n");
+            assert!(validator.is_valid(&as_json(&text)), "{text}");
+            let files = std::collections::BTreeMap::from([(
+                RelPath::new("fleet.toml").unwrap(),
+                FileContent::Read(text.clone().into_bytes()),
+            )]);
+            let snapshot = Snapshot { root: "/srv".to_owned(), files, ..Snapshot::default() };
+            let (_, diagnostics) = load(&snapshot, &host());
+            let unknown: Vec<_> = diagnostics.iter().filter(|told| told.slug.ends_with("-key")).collect();
+            assert!(unknown.is_empty(), "{text}{unknown:#?}");
+        }
+    }
 }

@@ -40,8 +40,19 @@ pub(super) fn open<'t>(reader: &mut Reader<'_, '_>, service: &Fields<'t>) -> Dep
         deploy.limits = below(&resources, "limits", "Limits", &parents);
         deploy.reservations = below(&resources, "reservations", "Reservations", &parents);
     }
+    mode(reader, &own);
     deploy.own = Some(own);
     deploy
+}
+
+fn mode(reader: &mut Reader<'_, '_>, own: &Fields<'_>) {
+    let Some(field) = own.get("mode") else { return };
+    if let Some(word @ ("global" | "replicated-job" | "global-job")) = field.node.as_str() {
+        let label = "this version runs `replicas` containers on this host";
+        reader.error("unsupported-value", field.node, format!("`{word}` is not supported as mode"), label);
+    } else {
+        reader.choice(&field, "mode", manifest::DeployMode::WORDS);
+    }
 }
 
 /// How many containers, from `deploy.replicas` or `scale`, and where that was said.
@@ -325,7 +336,8 @@ fn long_restart(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<Rest
         }
     };
     Some(match condition {
-        "none" => RestartPolicy::No,
+        "none" | "no" => RestartPolicy::No,
+        "unless-stopped" => RestartPolicy::UnlessStopped,
         "on-failure" => RestartPolicy::OnFailure { max_retries: u32::try_from(attempts).unwrap_or_default() },
         _ => RestartPolicy::Always,
     })

@@ -113,7 +113,16 @@ fn test(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<Vec<String>> {
         Some("CMD") if words.len() > 1 => return Some(words),
         Some("CMD-SHELL") if words.len() == 2 => return Some(words),
         Some("CMD") => "`CMD` needs the program behind it",
-        Some("CMD-SHELL") => "`CMD-SHELL` takes one text for the shell",
+        Some("CMD-SHELL") if words.len() > 2 => {
+            // The engine runs `sh -c text more...`, so what follows is no part of the command.
+            let span = items.get(2).map_or(&field.node.span, |item| &item.node.span).clone();
+            let message = "only the first text behind `CMD-SHELL` is the command";
+            let label = "the shell gets it as an argument";
+            let diagnostic = Diagnostic::warning("bad-healthcheck", span, message, label);
+            reader.report(diagnostic.help("write one text, or begin the list with \"CMD\""));
+            return Some(words);
+        }
+        Some("CMD-SHELL") => "`CMD-SHELL` needs the text for the shell behind it",
         Some(_) => "the list begins with \"CMD\", \"CMD-SHELL\" or \"NONE\"",
     };
     let place = items.first().map_or(field.node, |item| item.node);

@@ -227,7 +227,11 @@ fn apply_flag(
         "consistent" | "cached" | "delegated" | "default" => {}
         "z" | "Z" => match source {
             Some(MountSource::Bind { selinux, .. }) => *selinux = flag.chars().next(),
-            Some(_) => return misplaced(reader, span, flag, "a bind"),
+            Some(_) => {
+                // Common, and without effect in Compose too: the engine labels its volumes itself.
+                let message = format!("`{flag}` has no effect on a volume");
+                reader.report(Diagnostic::warning("bad-mount", span, message, "drop it"));
+            }
             None => {}
         },
         "nocopy" => match source {
@@ -446,8 +450,12 @@ fn tmpfs(reader: &mut Reader<'_, '_>, item: &Field<'_>) -> Option<(String, Strin
             Some((name, value)) => TMPFS_VALUES.contains(&name) && !value.is_empty(),
             None => TMPFS_FLAGS.contains(&option),
         };
-        if !known {
-            let name = option.split_once('=').map_or(option, |(name, _)| name);
+        let name = option.split_once('=').map_or(option, |(name, _)| name);
+        if !known && TMPFS_VALUES.contains(&name) {
+            let message = format!("tmpfs option `{name}` needs a value");
+            reader.report(Diagnostic::error("bad-mount", span, message, format!("write {name}=...")));
+            good = false;
+        } else if !known {
             let all: Vec<&str> = TMPFS_VALUES.iter().chain(&TMPFS_FLAGS).copied().collect();
             let listed = "size=, mode=, uid=, gid=, nr_inodes=, nr_blocks=, mpol=, and flags such as noexec, nosuid, ro";
             reader.bad_choice(span, name, "tmpfs option", &all, Some(listed));

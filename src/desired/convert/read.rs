@@ -77,7 +77,7 @@ impl Reader<'_, '_> {
     /// `expected`: "a duration"; `right`: how to write it, with quotes as needed.
     pub(super) fn wrong_type(&mut self, field: &Field<'_>, expected: &str, right: &str) {
         let message = format!("`{}` takes {expected}, not {}", field.path, field.node.kind());
-        self.error("wrong-type", field.node, message, format!("write {right}"));
+        self.error("bad-type", field.node, message, format!("write {right}"));
     }
 
     /// Text. A number or a boolean is an error that shows it in quotes, as in Compose.

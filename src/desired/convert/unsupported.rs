@@ -16,9 +16,9 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
     };
     let (list, harmless) = match shape {
         "Service" => (SERVICE, SERVICE_HARMLESS),
-        "Deploy" => (DEPLOY, &[][..]),
-        "Reservations" => (RESERVATIONS, &[][..]),
-        "RestartPolicy" => (RESTART_POLICY, &[][..]),
+        "Deploy" => (DEPLOY, DEPLOY_HARMLESS),
+        "Reservations" => (RESERVATIONS, RESERVATIONS_HARMLESS),
+        "RestartPolicy" => (&[][..], RESTART_POLICY_HARMLESS),
         "Endpoint" => (ENDPOINT, &[][..]),
         "Network" => (NETWORK, &[][..]),
         "BindOptions" => (BIND, &[][..]),
@@ -95,24 +95,26 @@ const SERVICE_HARMLESS: &[(&str, &str)] = &[
 ];
 
 const DEPLOY: &[(&str, &str)] = &[
-    ("mode", "not supported yet: every service runs `replicas` containers on this host"),
-    ("endpoint_mode", "it belongs to Docker Swarm"),
     ("placement", "not supported yet: this host runs everything in the files"),
     ("rollback_config", "not supported yet: a rollback is one plain start of the previous container"),
 ];
 
+const DEPLOY_HARMLESS: &[(&str, &str)] = &[("endpoint_mode", "ignored: it belongs to Docker Swarm")];
+
 const LIMITS: &[(&str, &str)] = &[("devices", LATER)];
 
 const RESERVATIONS: &[(&str, &str)] = &[
-    ("cpus", "the engine cannot reserve cores; `cpu_shares` weighs them"),
     ("devices", LATER),
     ("generic_resources", "it belongs to Docker Swarm"),
     ("pids", "the engine cannot reserve processes"),
 ];
 
-const RESTART_POLICY: &[(&str, &str)] = &[
-    ("delay", "the engine chooses the delay itself: 100 ms, doubled up to a minute"),
-    ("window", "the engine decides itself when a start counts: after 10 s"),
+const RESERVATIONS_HARMLESS: &[(&str, &str)] =
+    &[("cpus", "ignored: the engine cannot reserve cores; `cpu_shares` weighs them")];
+
+const RESTART_POLICY_HARMLESS: &[(&str, &str)] = &[
+    ("delay", "ignored: the engine chooses the delay itself, 100 ms, doubled up to a minute"),
+    ("window", "ignored: the engine decides itself when a start counts, after 10 s"),
 ];
 
 const ENDPOINT: &[(&str, &str)] = &[

@@ -253,6 +253,8 @@ pub struct Healthcheck {
 pub struct Deploy {
     /// How many containers on this host.
     pub replicas: Option<Count>,
+    /// Compose's default, and the only one that this version knows.
+    pub mode: Option<DeployMode>,
     /// Limits and reservations.
     pub resources: Option<Resources>,
     /// How an update goes.
@@ -315,7 +317,7 @@ pub struct UpdateConfig {
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct RestartPolicy {
-    /// `none`, `on-failure` or `any` (the default).
+    /// `none`, `on-failure` or `any` (the default); Compose also takes `restart`'s words here.
     pub condition: Option<RestartCondition>,
     /// Most restarts, with `on-failure`.
     pub max_attempts: Option<Count>,

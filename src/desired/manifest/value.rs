@@ -224,8 +224,12 @@ choice!(
     OnUpdateFailure = ["rollback", "pause", "continue"]
 );
 choice!(
+    /// How a service is spread; on one host there is one way.
+    DeployMode = ["replicated"]
+);
+choice!(
     /// When a stopped container is started again.
-    RestartCondition = ["none", "on-failure", "any"]
+    RestartCondition = ["none", "on-failure", "any", "no", "always", "unless-stopped"]
 );
 choice!(
     /// Transport protocol.

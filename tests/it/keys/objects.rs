@@ -86,7 +86,7 @@ fn faults_of_networks_and_volumes_are_explained() {
     let rows = [
         ("networks", "it = { drver = \"bridge\" }", "unknown-key", "did you mean `driver`?"),
         ("networks", "it = { external = true, driver = \"bridge\" }", "external-and-more", "made elsewhere"),
-        ("networks", "it = { external = \"yes\" }", "wrong-type", "true without quotes"),
+        ("networks", "it = { external = \"yes\" }", "bad-type", "true without quotes"),
         ("networks", "it = { name = \"a b\" }", "bad-name", "is not a name"),
         (
             "networks",
@@ -113,10 +113,10 @@ fn faults_of_networks_and_volumes_are_explained() {
             "bad-address",
             "is not an IP address",
         ),
-        ("networks", "it = \"bridge\"", "wrong-type", "it = {}"),
+        ("networks", "it = \"bridge\"", "bad-type", "it = {}"),
         ("volumes", "it = { drivr = \"local\" }", "unknown-key", "did you mean `driver`?"),
         ("volumes", "it = { external = true, driver_opts = {} }", "external-and-more", "made elsewhere"),
-        ("volumes", "it = true", "wrong-type", "takes a table"),
+        ("volumes", "it = true", "bad-type", "takes a table"),
         ("volumes", "it = { name = \"../x\" }", "bad-name", "is not a name"),
     ];
     for (kind, line, slug, part) in rows {

@@ -51,10 +51,10 @@ pub fn good() -> Vec<Good> {
 #[rustfmt::skip]
 pub fn bad() -> Vec<Bad> {
     vec![
-        Bad("read_only = \"yes\"", "wrong-type", "\"yes\"", "true without quotes"),
-        Bad("privileged = 1", "wrong-type", "1", "takes true or false"),
+        Bad("read_only = \"yes\"", "bad-type", "\"yes\"", "true without quotes"),
+        Bad("privileged = 1", "bad-type", "1", "takes true or false"),
         Bad("cap_add = [\"NET_ADMN\"]", "bad-choice", "\"NET_ADMN\"", "did you mean \"NET_ADMIN\"?"),
-        Bad("cap_add = \"NET_ADMIN\"", "wrong-type", "\"NET_ADMIN\"", "takes a list"),
+        Bad("cap_add = \"NET_ADMIN\"", "bad-type", "\"NET_ADMIN\"", "takes a list"),
         Bad("cap_drop = [\"EVERYTHING\"]", "bad-choice", "\"EVERYTHING\"", "is not a capability"),
         Bad("security_opt = [\"no-new-privilege\"]", "bad-choice", "\"no-new-privilege\"", "did you mean \"no-new-privileges\"?"),
         Bad("security_opt = [\"no-new-privileges:maybe\"]", "bad-choice", "maybe", "neither true nor false"),
@@ -70,11 +70,11 @@ pub fn bad() -> Vec<Bad> {
         Bad("ulimits = { nofiles = 1 }", "bad-choice", "nofiles", "did you mean \"nofile\"?"),
         Bad("ulimits = { nofile = { soft = 2 } }", "missing-key", "{ soft = 2 }", "has no `hard`"),
         Bad("ulimits = { nofile = { soft = 2, hard = 1 } }", "out-of-range", "{ soft = 2, hard = 1 }", "above the hard one"),
-        Bad("ulimits = { nofile = \"many\" }", "wrong-type", "\"many\"", "takes a whole number"),
+        Bad("ulimits = { nofile = \"many\" }", "bad-type", "\"many\"", "takes a whole number"),
         Bad("sysctls = { \"vm.swappiness\" = 1 }", "bad-sysctl", "\"vm.swappiness\"", "setting of the whole host"),
-        Bad("sysctls = \"net.x=1\"", "wrong-type", "\"net.x=1\"", "a table or a list"),
-        Bad("logging = \"json-file\"", "wrong-type", "\"json-file\"", "logging = { driver"),
+        Bad("sysctls = \"net.x=1\"", "bad-type", "\"net.x=1\"", "a table or a list"),
+        Bad("logging = \"json-file\"", "bad-type", "\"json-file\"", "logging = { driver"),
         Bad("logging.drivr = \"local\"", "unknown-key", "drivr", "did you mean `driver`?"),
-        Bad("logging.options = [\"max-size=10m\"]", "wrong-type", "[\"max-size=10m\"]", "takes a table"),
+        Bad("logging.options = [\"max-size=10m\"]", "bad-type", "[\"max-size=10m\"]", "takes a table"),
     ]
 }
