@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 label=label=dev.evenkeel.owner=${EVENKEEL_INSTANCE:-example}
-images=${EVENKEEL_EXAMPLE_IMAGE:-evenkeel-example/web}
+images=${EXAMPLE_IMAGE:-evenkeel-example/web}
 
 # Runs a command with the words of a list, if there are any.
 with() {

@@ -3,7 +3,7 @@
 # Arguments go to `evenkeel run`.
 #
 # PROFILE            cargo profile to build (dev)
-# EVENKEEL_BINARY    a binary that is built already: nothing is set up or built then
+# EXAMPLE_BINARY     a binary that is built already: nothing is set up or built then
 # EVENKEEL_INSTANCE, EVENKEEL_LISTEN, ...   settings of the daemon, as always
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,7 +12,7 @@ export EVENKEEL_DESIRED=${EVENKEEL_DESIRED:-desired} EVENKEEL_STATE=${EVENKEEL_S
 # An instance of its own: what a real installation on this machine owns has another owner label.
 export EVENKEEL_INSTANCE=${EVENKEEL_INSTANCE:-example}
 
-if [ -z "${EVENKEEL_BINARY:-}" ]; then
+if [ -z "${EXAMPLE_BINARY:-}" ]; then
     scripts/setup.sh --tools
     PATH=$PATH:$HOME/.cargo/bin
     # The dev profile: ready after a minute or two instead of six, and this job waits for the engine, not for the CPU.
@@ -20,7 +20,7 @@ if [ -z "${EVENKEEL_BINARY:-}" ]; then
     cargo build --locked --profile "${PROFILE:-dev}"
     folder=${PROFILE:-debug}
     [ "$folder" != dev ] || folder=debug
-    EVENKEEL_BINARY=${CARGO_TARGET_DIR:-target}/$folder/evenkeel
+    EXAMPLE_BINARY=${CARGO_TARGET_DIR:-target}/$folder/evenkeel
 fi
 
 engine=()
@@ -38,4 +38,4 @@ case $code in
     *) exit "$code" ;;
 esac
 
-exec "$EVENKEEL_BINARY" run "${engine[@]}" "$@"
+exec "$EXAMPLE_BINARY" run "${engine[@]}" "$@"

@@ -100,7 +100,7 @@ without_engine() {
 # Starts dockerd by hand where no init system does it. Storage drivers in order: what the machine is configured for, then
 # the ones that work inside other containers and virtual machines.
 start_by_hand() {
-    local log=${EVENKEEL_DOCKERD_LOG:-/var/log/evenkeel-dockerd.log} driver pid
+    local log=${DOCKERD_LOG:-/var/log/evenkeel-dockerd.log} driver pid
     for driver in "" fuse-overlayfs vfs; do
         if [ "$driver" = fuse-overlayfs ] && ! command -v fuse-overlayfs >/dev/null; then continue; fi
         if [ -n "$driver" ] && grep -qs storage-driver /etc/docker/daemon.json; then continue; fi

@@ -9,7 +9,7 @@
 # LABEL (environment): a label `key=value` put on the image, so that a test's images can be found again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${EVENKEEL_TEST_CACHE:-$here/../../target/test-program}
+cache=${PROGRAM_CACHE:-$here/../../target/test-program}
 
 compile() {
     local to=$1 stamp
@@ -82,7 +82,7 @@ case ${1:-} in
         image "$@"
         ;;
     example)
-        name=${EVENKEEL_EXAMPLE_IMAGE:-evenkeel-example/web}
+        name=${EXAMPLE_IMAGE:-evenkeel-example/web}
         image "$name:1.0" VERSION=1.0
         image "$name:1.1" VERSION=1.1
         # Ends at once: what a release with a typing error in its start script looks like.
