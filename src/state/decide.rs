@@ -152,6 +152,7 @@ impl<'a> Pass<'a> {
             }
             self.record.wish = Some(wish);
             self.memo.starts.clear();
+            self.memo.remade = false;
             self.memo.pull = None;
             self.memo.trouble = None;
         }

@@ -172,6 +172,8 @@ pub struct Memo {
     /// Starts by us during the watch: they count like the engine's restarts.
     pub watch_starts: u32,
     pub waiting_since: Option<Mono>,
+    /// A container that the engine could not start was made anew, and none has been started since.
+    pub remade: bool,
     /// The last slot that passed its gate in this rollout, for `delay`.
     pub slot_passed_at: Option<Mono>,
     /// When this rollout's first act was, for durations.

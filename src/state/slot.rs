@@ -283,10 +283,33 @@ impl<'a> Pass<'a> {
             );
             return Slot::Busy;
         }
+        if self.is_stuck_in_the_engine(roll, container, refused) {
+            self.memo.remade = true;
+            let step = Step::Remove { id: container.id.clone(), dead: false };
+            self.step(Some(slot), step, "the engine cannot start this container; a new one may do better");
+            return Slot::Busy;
+        }
         match self.start(slot, roll, container, view) {
             Slot::Pending(_) => Slot::Down(refused_condition(container, refused)),
             other => other,
         }
+    }
+
+    /// An engine killed in the middle of a start can leave a task behind that forbids every further start of that very container
+    /// ("task ... already exists"). A new container is not bound by it; tried once, and never where data hangs on the old one.
+    fn is_stuck_in_the_engine(
+        &self,
+        roll: &Roll<'_>,
+        container: &ObservedContainer,
+        refused: &Attempts,
+    ) -> bool {
+        let named = |volume: &String| self.inputs.observed.volumes.contains_key(volume);
+        let is_own = container.labels.revision == roll.kept.id;
+        refused.kind == Failure::Internal
+            && refused.count >= 2
+            && !self.memo.remade
+            && is_own
+            && container.volumes.values().all(named)
     }
 
     /// Starts it, after everything that must be down is known to be down.
