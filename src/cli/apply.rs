@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::assemble::{self, Loaded, load};
+use super::assemble::{self, Loaded, Word, load};
 use super::context::{block_on, chain, client_failed, settings};
 use super::order::exit_code;
 use super::service::pick_all;
@@ -84,6 +84,7 @@ async fn here(settings: &Settings, args: &ApplyArgs) -> i32 {
 struct Site<'a> {
     settings: &'a Settings,
     engine: Arc<dyn Engine>,
+    word: Word,
     records: Arc<dyn Records>,
     loaded: Loaded,
     only: BTreeSet<ServiceId>,
@@ -95,7 +96,13 @@ impl Site<'_> {
     async fn apply(&self, consent: Option<String>) -> Result<ApplyReport, String> {
         let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
         let (engine, records) = (Arc::clone(&self.engine), Arc::clone(&self.records));
-        let parts = assemble::parts(self.settings, engine, records, metrics, progress::fitting(self.json));
+        let parts = assemble::parts(
+            self.settings,
+            (engine, &self.word),
+            records,
+            metrics,
+            progress::fitting(self.json),
+        );
         let application = Application {
             desired: self.loaded.desired.clone(),
             only: self.only.clone(),
@@ -109,10 +116,11 @@ impl Site<'_> {
 
 async fn site<'a>(settings: &'a Settings, timeout: u64, json: bool) -> Result<Site<'a>, String> {
     let engine = assemble::engine(settings)?;
-    let loaded = load(settings, &*engine as &dyn Observe).await?;
+    let word = Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
+    let loaded = load(settings, &word)?;
     let store = Store::open(&settings.state, &settings.instance).map_err(|error| chain(&error))?;
     let records: Arc<dyn Records> = Arc::new(Durable::new(Arc::new(store)));
-    Ok(Site { settings, engine, records, loaded, only: BTreeSet::new(), timeout, json })
+    Ok(Site { settings, engine, word, records, loaded, only: BTreeSet::new(), timeout, json })
 }
 
 /// Returns the report, and whether the files have errors.

@@ -1,6 +1,6 @@
 //! Puts the controller's parts together from settings.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::controller::records::Records;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::snapshot::Snapshot;
 use crate::desired::{self, DesiredState};
-use crate::engine::{Engine, Observe, docker};
+use crate::engine::{Engine, EngineFacts, Observe, docker};
 use crate::images::credentials::DockerConfig;
 use crate::metrics::Metrics;
 use crate::source::read_snapshot;
@@ -33,15 +33,47 @@ pub(super) fn engine(settings: &Settings) -> Result<Arc<dyn Engine>, String> {
     Ok(Arc::new(engine.with_logins(Arc::new(DockerConfig::of_user()))))
 }
 
+/// What the engine says of itself, as soon as it has said it.
+#[derive(Clone)]
+pub(super) struct Word(Arc<OnceLock<EngineFacts>>);
+
+impl Word {
+    /// Asks once, and goes on asking behind the scenes when the engine is away.
+    pub(super) async fn of(engine: Arc<dyn Observe>) -> Self {
+        let word = Self(Arc::default());
+        if !word.ask(&*engine).await {
+            let later = word.clone();
+            tokio::spawn(async move {
+                while !later.ask(&*engine).await {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            });
+        }
+        word
+    }
+
+    async fn ask(&self, engine: &dyn Observe) -> bool {
+        let Ok(facts) = engine.facts().await else { return false };
+        let _first = self.0.set(facts);
+        true
+    }
+
+    /// Free bytes where the engine keeps its files. An engine elsewhere keeps them where this machine has no such directory,
+    /// which reads as "cannot be told".
+    fn disk_probe(&self) -> DiskProbe {
+        let word = self.clone();
+        Arc::new(move || word.0.get().and_then(|facts| free_bytes(Path::new(&facts.root_dir))))
+    }
+}
+
 /// Everything a pass needs.
 pub(super) fn parts(
     settings: &Settings,
-    engine: Arc<dyn Engine>,
+    (engine, word): (Arc<dyn Engine>, &Word),
     records: Arc<dyn Records>,
     metrics: Arc<Metrics>,
     progress: Arc<dyn Progress>,
 ) -> Parts {
-    let disk_free = disk_probe(Arc::clone(&engine));
     Parts {
         engine,
         records,
@@ -52,32 +84,14 @@ pub(super) fn parts(
         limits: settings.limits,
         actors: settings.concurrency,
         pulls: settings.pulls,
-        disk_free,
+        disk_free: word.disk_probe(),
     }
 }
 
-/// Free bytes where the engine keeps its files, as soon as it has said where that is. An engine elsewhere keeps them where
-/// this machine has no such directory, which reads as "cannot be told".
-fn disk_probe(engine: Arc<dyn Engine>) -> DiskProbe {
-    let root: Arc<OnceLock<PathBuf>> = Arc::default();
-    let told = Arc::clone(&root);
-    tokio::spawn(async move {
-        loop {
-            if let Ok(facts) = engine.facts().await {
-                let _first = told.set(PathBuf::from(facts.root_dir));
-                return;
-            }
-            tokio::time::sleep(ASK_AGAIN).await;
-        }
-    });
-    Arc::new(move || root.get().and_then(|root| free_bytes(root)))
-}
-
-/// Loads snapshots for this host. The engine's version is asked once, before: what it is too old for is told with the files.
-pub(super) async fn loader(settings: &Settings, engine: &dyn Observe) -> Loader {
-    let facts = engine.facts().await.ok();
-    let facts = host_facts(settings, facts.as_ref());
-    Arc::new(move |snapshot: &Snapshot| desired::load(snapshot, &facts))
+/// Loads snapshots for this host and, as far as it is known by then, for its engine.
+pub(super) fn loader(settings: &Settings, word: &Word) -> Loader {
+    let (settings, word) = (settings.clone(), word.clone());
+    Arc::new(move |snapshot: &Snapshot| desired::load(snapshot, &host_facts(&settings, word.0.get())))
 }
 
 /// The files as they are now, with what is wrong in them.
@@ -91,9 +105,9 @@ pub(super) struct Loaded {
 ///
 /// # Errors
 /// A sentence: the directory cannot be read as a whole.
-pub(super) async fn load(settings: &Settings, engine: &dyn Observe) -> Result<Loaded, String> {
+pub(super) fn load(settings: &Settings, word: &Word) -> Result<Loaded, String> {
     let snapshot = read_snapshot(&settings.desired).map_err(|error| chain(&error))?;
-    let (desired, problems) = loader(settings, engine).await(&snapshot);
+    let (desired, problems) = loader(settings, word)(&snapshot);
     Ok(Loaded { snapshot, desired, problems })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::assemble::{Loaded, load};
+use super::assemble::{Loaded, Word, load};
 use super::context::{block_on, chain, settings};
 use super::run::EngineKind;
 use super::service::pick_all;
@@ -76,7 +76,8 @@ async fn plan(settings: &Settings, args: &PlanArgs) -> Result<(PlanReport, Loade
         EngineKind::Docker => look::engine(settings)?,
         EngineKind::Simulated => Arc::new(sim::Sim::from(sim::Host::any_image())),
     };
-    let loaded = load(settings, &*engine).await?;
+    let word = Word::of(Arc::clone(&engine)).await;
+    let loaded = load(settings, &word)?;
     let known: Vec<ServiceId> = loaded.desired.services.keys().cloned().collect();
     let only = pick_all(&args.services, &known)?.into_iter().collect();
     let store = match args.engine {

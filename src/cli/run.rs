@@ -138,10 +138,11 @@ async fn setup(
     };
     let (source, updates) = DirSource::watch(&settings.desired, watch)
         .map_err(|error| format!("cannot follow {}: {error}", settings.desired.display()))?;
-    let load = assemble::loader(settings, &*engine as &dyn Observe).await;
+    let word = assemble::Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
+    let load = assemble::loader(settings, &word);
     let records: Arc<dyn Records> = Arc::new(Durable::new(store));
     Ok(Setup {
-        parts: assemble::parts(settings, engine, records, metrics, Arc::new(Silent)),
+        parts: assemble::parts(settings, (engine, &word), records, metrics, Arc::new(Silent)),
         inbound: Box::new(Followed { source, updates }),
         load,
         path: settings.desired.display().to_string(),

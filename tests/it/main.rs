@@ -8,6 +8,7 @@ mod convert;
 mod credentials;
 mod diagnostics;
 mod documents;
+mod e2e_alone;
 mod e2e_commands;
 mod e2e_dockerd;
 mod e2e_engine;
