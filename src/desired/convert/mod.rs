@@ -11,15 +11,20 @@ mod host;
 mod image;
 mod keys;
 mod labels;
+mod limits;
+mod mount_table;
 mod mounts;
 mod networks;
 mod objects;
 mod paths;
+mod port;
 mod ports;
 mod read;
+mod restart;
 pub mod scalar;
 mod security;
 mod service;
+mod tmpfs;
 mod unsupported;
 pub mod words;
 
@@ -33,7 +38,7 @@ use super::snapshot::{FileContent, HostFacts};
 pub use image::canonical_image;
 pub use keys::{Parent, check_keys};
 pub use objects::{network, volume};
-pub use ports::{parse_port, print_port};
+pub use port::{parse_port, print_port};
 pub use service::service;
 
 /// Every file of the snapshot by its path below the root, as far as the loader has it: payload for `env_file`, and the

@@ -8,8 +8,10 @@ use crate::desired::node::Value;
 use crate::desired::spec::{Mount, MountSource};
 use crate::desired::suggest::nearest;
 
+use super::mount_table::long;
 use super::paths;
 use super::read::{Field, Fields, Reader};
+use super::tmpfs::tmpfs;
 
 const FORM: &str = "form: \"[source:]/path[:ro]\"";
 
@@ -89,7 +91,7 @@ fn is_free(
     true
 }
 
-fn target(reader: &mut Reader<'_, '_>, span: Span, text: &str) -> Option<String> {
+pub(super) fn target(reader: &mut Reader<'_, '_>, span: Span, text: &str) -> Option<String> {
     let label = match paths::in_container(text) {
         Some(path) if path != "/" => return Some(path),
         Some(_) => "the root itself is the image",
@@ -181,7 +183,12 @@ fn source_of(reader: &mut Reader<'_, '_>, item: &Field<'_>, source: &str, rest: 
     named(reader, span, source, Some(rest))
 }
 
-fn bind_path(reader: &mut Reader<'_, '_>, item: &Field<'_>, span: Span, source: &str) -> Option<String> {
+pub(super) fn bind_path(
+    reader: &mut Reader<'_, '_>,
+    item: &Field<'_>,
+    span: Span,
+    source: &str,
+) -> Option<String> {
     match paths::on_host(reader.context, &item.node.span.file, source) {
         Ok(path) => Some(path),
         Err(why) => {
@@ -193,7 +200,12 @@ fn bind_path(reader: &mut Reader<'_, '_>, item: &Field<'_>, span: Span, source: 
 }
 
 /// A declared volume.
-fn named(reader: &mut Reader<'_, '_>, span: Span, key: &str, rest: Option<&str>) -> Option<MountSource> {
+pub(super) fn named(
+    reader: &mut Reader<'_, '_>,
+    span: Span,
+    key: &str,
+    rest: Option<&str>,
+) -> Option<MountSource> {
     let volumes = reader.context.volumes;
     if let Some(declared) = volumes.get(key) {
         let name = Some(declared.name.clone());
@@ -253,7 +265,7 @@ fn apply_flag(
 }
 
 /// `rprivate` is what the engine does anyway.
-fn canonical_propagation(word: &str) -> Option<String> {
+pub(super) fn canonical_propagation(word: &str) -> Option<String> {
     (word != "rprivate").then(|| word.to_owned())
 }
 
@@ -261,209 +273,4 @@ fn misplaced(reader: &mut Reader<'_, '_>, span: Span, flag: &str, kind: &str) ->
     let message = format!("`{flag}` is an option of {kind} only");
     reader.report(Diagnostic::error("bad-mount", span, message, "drop it"));
     false
-}
-
-fn long(reader: &mut Reader<'_, '_>, item: &Field<'_>) -> Option<(String, Mount)> {
-    let fields = reader.table(item, "{ type = \"bind\", source = \"./folder\", target = \"/path\" }")?;
-    reader.check(&fields, "Mount", &[]);
-    if let Some(field) = fields.get("consistency") {
-        reader.choice(&field, "consistency", manifest::Consistency::WORDS);
-    }
-    let read_only = fields.get("read_only").map(|field| reader.flag(&field));
-    let path = match fields.get("target") {
-        Some(field) => reader.filled(&field).and_then(|text| target(reader, field.node.span.clone(), text)),
-        None => {
-            let message = format!("`{}` has an entry without `target`", item.path);
-            reader.error("missing-key", item.node, message, "add the container's path: target = \"/path\"");
-            None
-        }
-    };
-    let source = long_source(reader, item, &fields);
-    Some((path?, Mount { source: source?, read_only: read_only.unwrap_or(Some(false))? }))
-}
-
-fn long_source(reader: &mut Reader<'_, '_>, item: &Field<'_>, fields: &Fields<'_>) -> Option<MountSource> {
-    let Some(kind) = fields.get("type") else {
-        let message = format!("`{}` has an entry without `type`", item.path);
-        reader.error("missing-key", item.node, message, "add type = \"bind\", \"volume\" or \"tmpfs\"");
-        return None;
-    };
-    if let Some(word @ ("image" | "npipe" | "cluster")) = kind.node.as_str() {
-        let why = match word {
-            "image" => "this version does not support it yet",
-            "npipe" => "Windows only",
-            _ => "it belongs to Docker Swarm",
-        };
-        reader.error(
-            "unsupported-value",
-            kind.node,
-            format!("mounts of type `{word}` are not supported"),
-            why,
-        );
-        return None;
-    }
-    let kind = reader.choice(&kind, "kind of mount", manifest::MountKind::WORDS)?;
-    for other in ["bind", "volume", "tmpfs"].into_iter().filter(|other| *other != kind) {
-        if let Some(field) = fields.get(other) {
-            let message = format!("`{}` is for mounts of type `{other}`, this one is a {kind}", field.path);
-            reader.report(Diagnostic::error("bad-mount", field.key.clone(), message, "drop it"));
-        }
-    }
-    let source = fields.get("source");
-    let options = fields.get(kind).and_then(|field| reader.table(&field, "{ ... }"));
-    match kind {
-        "bind" => {
-            let Some(field) = source else {
-                let message = format!("`{}` has a bind without `source`", item.path);
-                reader.error("missing-key", item.node, message, "add the host's path: source = \"./folder\"");
-                return None;
-            };
-            bind(reader, &field, options)
-        }
-        "volume" => volume(reader, source, options),
-        _ => {
-            if let Some(field) = source {
-                reader.error("bad-mount", field.node, "a tmpfs has no source", "drop it");
-                return None;
-            }
-            tmpfs_mount(reader, options)
-        }
-    }
-}
-
-fn bind(reader: &mut Reader<'_, '_>, source: &Field<'_>, options: Option<Fields<'_>>) -> Option<MountSource> {
-    let text = reader.filled(source)?;
-    let path = bind_path(reader, source, source.node.span.clone(), text)?;
-    let (mut create, mut propagation, mut selinux) = (false, None, None);
-    if let Some(options) = options {
-        reader.check(&options, "BindOptions", &[]);
-        if let Some(field) = options.get("create_host_path") {
-            create = reader.flag(&field)?;
-        }
-        if let Some(field) = options.get("propagation") {
-            propagation =
-                canonical_propagation(reader.choice(&field, "propagation", manifest::Propagation::WORDS)?);
-        }
-        if let Some(field) = options.get("selinux") {
-            selinux = reader.choice(&field, "SELinux mode", manifest::Selinux::WORDS)?.chars().next();
-        }
-    }
-    Some(MountSource::Bind { path, create, propagation, selinux })
-}
-
-fn volume(
-    reader: &mut Reader<'_, '_>,
-    source: Option<Field<'_>>,
-    options: Option<Fields<'_>>,
-) -> Option<MountSource> {
-    let (mut no_copy, mut subpath) = (false, None);
-    if let Some(options) = options {
-        reader.check(&options, "VolumeOptions", &[]);
-        if let Some(field) = options.get("nocopy") {
-            no_copy = reader.flag(&field)?;
-        }
-        if let Some(field) = options.get("subpath") {
-            reader.needs_api(&field, (1, 45), "26", true);
-            subpath = Some(reader.filled(&field)?.to_owned());
-        }
-    }
-    let Some(field) = source else {
-        return Some(MountSource::Volume { name: None, key: None, no_copy, subpath });
-    };
-    let text = reader.filled(&field)?;
-    if text.starts_with(['.', '/', '~']) {
-        let message = format!("`{text}` is a path, and this mount is of type `volume`");
-        reader.error("bad-mount", field.node, message, "write type = \"bind\", or the name of a volume");
-        return None;
-    }
-    match named(reader, field.node.span.clone(), text, None)? {
-        MountSource::Volume { name, key, .. } => Some(MountSource::Volume { name, key, no_copy, subpath }),
-        other => Some(other),
-    }
-}
-
-fn tmpfs_mount(reader: &mut Reader<'_, '_>, options: Option<Fields<'_>>) -> Option<MountSource> {
-    let (mut size, mut mode) = (None, None);
-    if let Some(options) = options {
-        reader.check(&options, "TmpfsOptions", &[]);
-        if let Some(field) = options.get("size") {
-            size = Some(reader.size(&field)?).filter(|size| *size > 0);
-        }
-        if let Some(field) = options.get("mode") {
-            mode = Some(file_mode(reader, &field)?);
-        }
-    }
-    Some(MountSource::Tmpfs { size, mode })
-}
-
-/// Permission bits: `0o1777`, or text in octal.
-fn file_mode(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<u32> {
-    let bits = match &field.node.value {
-        Value::Integer(bits) => u32::try_from(*bits).ok(),
-        Value::String(text) => u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok(),
-        _ => None,
-    };
-    let good = bits.filter(|bits| *bits <= 0o7777);
-    if good.is_none() {
-        let message = format!("`{}` takes permission bits", field.path);
-        reader.error("bad-mode", field.node, message, "write 0o1777 or \"1777\"");
-    }
-    good
-}
-
-/// Options that the engine takes for a tmpfs; those in the second list with a value.
-const TMPFS_FLAGS: [&str; 16] = [
-    "rw",
-    "ro",
-    "exec",
-    "noexec",
-    "suid",
-    "nosuid",
-    "dev",
-    "nodev",
-    "sync",
-    "async",
-    "atime",
-    "noatime",
-    "diratime",
-    "nodiratime",
-    "relatime",
-    "norelatime",
-];
-const TMPFS_VALUES: [&str; 7] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
-
-/// `"/run"` or `"/run:size=64m,mode=1777"`; the options sorted, as their order says nothing.
-fn tmpfs(reader: &mut Reader<'_, '_>, item: &Field<'_>) -> Option<(String, String)> {
-    let text = reader.filled(item)?;
-    let (path, options) = text.split_once(':').unwrap_or((text, ""));
-    let found = target(reader, item.node.part(0, path.len()), path);
-    let mut sorted: Vec<&str> = Vec::new();
-    let mut at = path.len() + 1;
-    let mut good = true;
-    for option in options.split(',') {
-        let span = item.node.part(at, at + option.len());
-        at += option.len() + 1;
-        if option.is_empty() {
-            continue;
-        }
-        let known = match option.split_once('=') {
-            Some((name, value)) => TMPFS_VALUES.contains(&name) && !value.is_empty(),
-            None => TMPFS_FLAGS.contains(&option),
-        };
-        let name = option.split_once('=').map_or(option, |(name, _)| name);
-        if !known && TMPFS_VALUES.contains(&name) {
-            let message = format!("tmpfs option `{name}` needs a value");
-            reader.report(Diagnostic::error("bad-mount", span, message, format!("write {name}=...")));
-            good = false;
-        } else if !known {
-            let all: Vec<&str> = TMPFS_VALUES.iter().chain(&TMPFS_FLAGS).copied().collect();
-            let listed = "size=, mode=, uid=, gid=, nr_inodes=, nr_blocks=, mpol=, and flags such as noexec, nosuid, ro";
-            reader.bad_choice(span, name, "tmpfs option", &all, Some(listed));
-            good = false;
-        }
-        sorted.push(option);
-    }
-    sorted.sort_unstable();
-    sorted.dedup();
-    Some((found?, sorted.join(","))).filter(|_| good)
 }

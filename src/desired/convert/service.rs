@@ -15,7 +15,10 @@ use super::keys::Parent;
 use super::objects::{errors, place};
 use super::read::{Field, Fields, Reader};
 use super::words::WordsFault;
-use super::{Context, depends, deploy, health, host, image, mounts, networks, paths, ports, security, words};
+use super::{
+    Context, depends, deploy, health, host, image, limits, mounts, networks, paths, ports, restart, security,
+    words,
+};
 
 /// The spec of one service. Every problem goes to `diagnostics`; `None` when one of them is an error.
 #[must_use]
@@ -41,8 +44,8 @@ fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<'_>) -> Opt
     let mode = networks.as_ref().map(|networks| networks.mode.clone());
     let healthcheck = health::healthcheck(reader, fields);
     let container = container(reader, fields, &deploy, &mut source.files, mode, healthcheck.clone());
-    let restart = deploy::restart(reader, fields, &deploy);
-    let resources = deploy::resources(reader, fields, &deploy);
+    let restart = restart::restart(reader, fields, &deploy);
+    let resources = limits::resources(reader, fields, &deploy);
     let replicas = deploy::replicas(reader, fields, &deploy);
     let container_name = container_name(reader, id, fields, replicas.as_ref());
     let policy = policy(reader, id, fields, &deploy, networks.as_ref(), healthcheck.as_ref());
