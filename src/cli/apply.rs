@@ -96,13 +96,8 @@ impl Site<'_> {
     async fn apply(&self, consent: Option<String>) -> Result<ApplyReport, String> {
         let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
         let (engine, records) = (Arc::clone(&self.engine), Arc::clone(&self.records));
-        let parts = assemble::parts(
-            self.settings,
-            (engine, &self.word),
-            records,
-            metrics,
-            progress::fitting(self.json),
-        );
+        let (shown, _screen) = progress::fitting(self.json);
+        let parts = assemble::parts(self.settings, (engine, &self.word), records, metrics, shown);
         let application = Application {
             desired: self.loaded.desired.clone(),
             only: self.only.clone(),

@@ -17,14 +17,28 @@ use crate::note;
 use crate::state::condition::Condition;
 use crate::state::plan::{Outcome, Planned};
 
-/// The way to show it that fits where it is shown.
-pub(super) fn fitting(json: bool) -> Arc<dyn Progress> {
+/// The way to show it that fits where it is shown, and what takes it off the screen again when the result is printed.
+pub(super) fn fitting(json: bool) -> (Arc<dyn Progress>, Screen) {
     if json {
-        Arc::new(Silent)
+        (Arc::new(Silent), Screen(None))
     } else if std::io::stderr().is_terminal() {
-        Arc::new(Moving::default())
+        let moving = Moving::default();
+        let screen = Screen(Some(moving.bars.clone()));
+        (Arc::new(moving), screen)
     } else {
-        Arc::new(Lines::default())
+        (Arc::new(Lines::default()), Screen(None))
+    }
+}
+
+/// Clears what moves when dropped.
+pub(super) struct Screen(Option<MultiProgress>);
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if let Some(bars) = &self.0 {
+            // Nobody is left to tell when a terminal is gone.
+            let _cleared = bars.clear();
+        }
     }
 }
 
