@@ -9,6 +9,7 @@ use super::converge::{Ending, Pace, converge, services};
 use super::dispatch::Dispatch;
 use super::events;
 use super::host::{Host, Parts};
+use super::objects;
 use super::progress::Progress;
 use super::records::RecordsError;
 use super::relist;
@@ -106,11 +107,16 @@ pub async fn apply(mut parts: Parts, application: Application) -> Result<ApplyRe
     let follower = tokio::spawn(events::follow(engine, owner, inbox, Arc::clone(&host.metrics)));
     let mut dispatch = Dispatch::new(Arc::clone(&host));
     let mut ending = converge(&host, &mut dispatch, &scope, deadline, &Pace::Live).await;
-    if ending == Ending::Settled && removals_wait(&host) {
+    let unwanted = unwanted_networks(&host, &scope);
+    if ending == Ending::Settled && (removals_wait(&host) || any_unused(&host, &unwanted).await) {
         host.clock.sleep_until(began.after(host.limits.removal_quiet_ms).min(deadline)).await;
         if unchanged() {
             confirm(&host);
             ending = converge(&host, &mut dispatch, &scope, deadline, &Pace::Live).await;
+            if ending == Ending::Settled {
+                // Only now are the containers gone that referred to them.
+                ending = converge(&host, &mut dispatch, &unwanted, deadline, &Pace::Live).await;
+            }
         }
     }
     follower.abort();
@@ -151,6 +157,28 @@ fn removals_wait(host: &Host) -> bool {
     let Some(wish) = host.wish() else { return false };
     let verdicts = host.guard.verdicts(&wish, host.clock.now().mono);
     verdicts.values().any(|verdict| matches!(verdict, RemovalVerdict::NotYet { .. }))
+}
+
+/// Networks of ours in scope that no file wants.
+fn unwanted_networks(host: &Host, scope: &BTreeSet<Key>) -> BTreeSet<Key> {
+    let Some(wish) = host.wish() else { return BTreeSet::new() };
+    if !wish.state.guard.prune_networks || !wish.state.broken.is_empty() {
+        return BTreeSet::new();
+    }
+    let unwanted = |key: &&Key| matches!(key, Key::Network(name) if !wish.state.networks.contains_key(name));
+    scope.iter().filter(unwanted).cloned().collect()
+}
+
+/// Whether one of them could go: waiting for the quiet period for one that stays anyway would make every `apply` slow.
+async fn any_unused(host: &Host, networks: &BTreeSet<Key>) -> bool {
+    for key in networks {
+        if let Key::Network(name) = key
+            && matches!(objects::is_referenced(host, name).await, Ok(false))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 fn confirm(host: &Host) {

@@ -93,7 +93,7 @@ async fn unwanted_network(host: &Host, wish: &Wish, name: &str) -> Result<Unwant
 }
 
 /// Stopped containers refer to a network too, and so does a revision one may go back to.
-async fn is_referenced(host: &Host, name: &str) -> Result<bool, EngineError> {
+pub(super) async fn is_referenced(host: &Host, name: &str) -> Result<bool, EngineError> {
     for row in host.engine.list_containers(&owner_filter(&host.owner)).await? {
         let found = host.engine.inspect(&row.id).await?;
         if found.is_some_and(|container| container.networks.contains_key(name)) {

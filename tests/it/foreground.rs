@@ -147,3 +147,24 @@ async fn a_plan_shows_removals_and_what_the_guard_refuses() {
     assert!(!plan.pending());
     assert_eq!(rig.sim.with(|host| host.calls(Op::Remove)), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn apply_removes_the_network_that_its_last_service_left_behind() {
+    let rig = Rig::new();
+    rig.apply(WEB).await;
+    let networks = || rig.sim.with(|host| host.networks_named("shop_default").unwrap().len());
+    assert_eq!(networks(), 1);
+    let token = rig.apply("").await.guard.unwrap().token;
+    let report = rig.apply_with("", |application| application.consent = Some(token)).await;
+    assert_eq!((rig.containers().len(), networks()), (0, 0), "{report:#?}");
+    // One that was left behind by an `apply` that was cut short goes with the next.
+    rig.apply(WEB).await;
+    let token = rig.apply("").await.guard.unwrap().token;
+    rig.apply_with("", |application| {
+        application.consent = Some(token);
+        application.deadline_ms = 10_100;
+    })
+    .await;
+    let report = rig.apply("").await;
+    assert_eq!((rig.containers().len(), networks()), (0, 0), "{report:#?}");
+}
