@@ -1,6 +1,6 @@
 # `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
 # Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
-.PHONY: run test lint fmt-check clippy doc deny clean-example
+.PHONY: run test release lint fmt-check clippy doc deny clean-example
 .NOTPARALLEL:
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -13,6 +13,12 @@ test:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine || test $$? = 3
 	cargo test --locked
+
+# One static binary: it runs on any Linux of this architecture, whatever its C library.
+release:
+	@scripts/setup.sh --tools
+	host=$$(rustc -vV | sed -n 's/^host: //p') && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$$host" && \
+		mkdir -p target/static && cp "target/$$host/release/evenkeel" target/static/evenkeel
 
 lint: fmt-check clippy doc deny
 
