@@ -142,6 +142,8 @@ wait_for_socket_of_init() {
 }
 
 tests() {
+    # Engines of the tests' own live in network namespaces of their own.
+    command -v ip >/dev/null || install_packages iproute2 || say "without iproute2 the tests with an engine of their own fail"
     command -v docker-registry >/dev/null && return 0
     install_packages docker-registry || say "without docker-registry the tests that pull from a registry are skipped, and say so"
 }

@@ -1,5 +1,7 @@
 //! One slot, one step further: RELIABILITY.md 5.3 and 5.4 as "what is there, so what is next".
 
+use std::collections::BTreeSet;
+
 use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
 use super::gate::{self, Verdict};
@@ -10,7 +12,7 @@ use super::record::Attempts;
 use super::roll::{Roll, Slot, View};
 use super::target;
 use super::time::Mono;
-use crate::desired::spec::{NetworkMode, RestartPolicy};
+use crate::desired::spec::{NetworkMode, PortBinding, RestartPolicy, ServiceSpec};
 
 /// Starts of a first deployment, which has nothing to go back to (RELIABILITY.md S10).
 const FIRST_STARTS: u32 = 5;
@@ -268,7 +270,9 @@ impl<'a> Pass<'a> {
         view: &View<'a>,
         refused: &Attempts,
     ) -> Slot {
-        let limit = if roll.has_fallback && !roll.committed { UPDATE_STARTS } else { u32::MAX };
+        let goes_back =
+            roll.has_fallback && !roll.committed && !self.fallback_wants_the_same_port(roll, refused);
+        let limit = if goes_back { UPDATE_STARTS } else { u32::MAX };
         let hopeless = refused.kind.is_permanent() && !roll.committed;
         if hopeless || refused.count >= limit {
             let reason = format!("it could not be started: {}", refused.text);
@@ -293,6 +297,17 @@ impl<'a> Pass<'a> {
             Slot::Pending(_) => Slot::Down(refused_condition(container, refused)),
             other => other,
         }
+    }
+
+    /// A port that the previous revision held as well: it is not the new one's fault that it is taken (by a stranger, or leaked by an
+    /// engine that was killed), and going back would not help (RELIABILITY.md D3).
+    fn fallback_wants_the_same_port(&self, roll: &Roll<'_>, refused: &Attempts) -> bool {
+        let fixed = |spec: &ServiceSpec| {
+            spec.container.ports.iter().filter_map(PortBinding::fixed).collect::<BTreeSet<u16>>()
+        };
+        let fallback = self.record.good.as_ref().and_then(|good| target::kept(&self.record, good));
+        let shared = fallback.is_some_and(|good| fixed(&good.spec).is_superset(&fixed(roll.spec())));
+        refused.kind == Failure::PortBusy && shared
     }
 
     /// An engine killed in the middle of a start can leave a task behind that forbids every further start of that very container
@@ -330,7 +345,9 @@ impl<'a> Pass<'a> {
         }
         if let Some(attempts) = self.memo.starts.get(&container.id) {
             let due = attempts.last.after(target::backoff_ms(attempts.count, START_BACKOFF_CAP));
-            if self.inputs.now.mono < due && !self.record.stopped.contains(&container.id) {
+            // What evenkeel stopped itself is started at once, unless the engine has refused that already.
+            let paced = !attempts.text.is_empty() || !self.record.stopped.contains(&container.id);
+            if self.inputs.now.mono < due && paced {
                 self.look_at(due);
                 return Slot::Pending(Condition::new(
                     ConditionKind::Degraded,
@@ -422,7 +439,7 @@ fn refused_condition(container: &ObservedContainer, refused: &Attempts) -> Condi
     let (reason, next) = match refused.kind {
         Failure::PortBusy => (
             "PortConflict",
-            "stop what holds the port (`ss -ltnp`, `docker ps`); if nothing does, the engine has leaked it and a restart of dockerd frees it",
+            "stop what holds the port (`ss -ltnp`, `docker ps`); if nothing does, the engine has lost track of it: restart the engine",
         ),
         Failure::NoSpace => ("DiskFull", "free some space where the engine keeps its files"),
         _ => ("StartFailed", "it is tried again"),

@@ -71,11 +71,18 @@ impl PrivateEngine {
         fs::write(folder.join("daemon.json"), "{}").ok()?;
         let namespace = Command::new("unshare").args(["--net", "sleep", "1000000"]).spawn().ok()?;
         let engine = Self { folder, namespace, dockerd: None, driver, live_restore };
+        // Until `unshare` has done its work the process is still in the host's own namespace, and an engine must never start there.
+        let own = fs::read_link("/proc/self/ns/net").ok()?;
+        let theirs = format!("/proc/{}/ns/net", engine.namespace.id());
         wait_for("the namespace is made", || {
-            engine.inside(&["true"]).output().ok().filter(|out| out.status.success())
+            fs::read_link(&theirs).ok().filter(|namespace| *namespace != own)
         });
-        // Nice to have: the user-land proxy speaks over it.
-        let _ = engine.inside(&["ip", "link", "set", "lo", "up"]).output();
+        // Published ports of 127.0.0.1 need it.
+        let loopback = engine.inside(&["ip", "link", "set", "lo", "up"]).output();
+        assert!(
+            loopback.is_ok_and(|out| out.status.success()),
+            "`ip link set lo up` in the new namespace (iproute2)"
+        );
         docker::use_engine(Some(engine.address()));
         Some(engine)
     }
