@@ -80,7 +80,7 @@ fn an_update_goes_on_when_the_engine_is_killed_in_the_middle_of_it() {
         // once more. evenkeel says so, goes back meanwhile, and does not try that revision again before someone says so.
         while version(&host).as_ref() != Some(&wanted) {
             let condition = host.status("web").unwrap_or_default()["condition"].clone();
-            if condition["message"].to_string().contains("has leaked it") {
+            if condition["message"].to_string().contains("restart the engine") {
                 engine.stop();
                 engine.up();
             }
