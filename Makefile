@@ -9,10 +9,11 @@ run:
 	@scripts/run.sh $(ARGS)
 
 # On a machine where no engine may run, the tests of a real engine say that they were skipped, and the rest runs.
+# Four at a time also on two cores: those of a real engine mostly wait for it.
 test:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine || test $$? = 3
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
 
 # One static binary: it runs on any Linux of this architecture, whatever its C library.
 release:
