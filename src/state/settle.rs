@@ -97,7 +97,8 @@ fn settle_start(
     }
     let before = memo.starts.remove(id).filter(|attempts| now.mono.since(attempts.last) < CALM_MS);
     match outcome {
-        Outcome::NotTried => {
+        // Never taken by an engine that is away: nobody's fault, so it is no attempt.
+        Outcome::NotTried | Outcome::Failed { kind: Failure::Unreachable, .. } => {
             if let Some(before) = before {
                 memo.starts.insert(id.clone(), before);
             }

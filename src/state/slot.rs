@@ -270,6 +270,12 @@ impl<'a> Pass<'a> {
         view: &View<'a>,
         refused: &Attempts,
     ) -> Slot {
+        if self.is_stuck_in_the_engine(roll, container, refused) {
+            self.memo.remade = true;
+            let step = Step::Remove { id: container.id.clone(), dead: false };
+            self.step(Some(slot), step, "the engine cannot start this container; a new one may do better");
+            return Slot::Busy;
+        }
         let goes_back =
             roll.has_fallback && !roll.committed && !self.fallback_wants_the_same_port(roll, refused);
         let limit = if goes_back { UPDATE_STARTS } else { u32::MAX };
@@ -285,12 +291,6 @@ impl<'a> Pass<'a> {
                 Step::Remove { id: container.id.clone(), dead: false },
                 "what it was created with is gone",
             );
-            return Slot::Busy;
-        }
-        if self.is_stuck_in_the_engine(roll, container, refused) {
-            self.memo.remade = true;
-            let step = Step::Remove { id: container.id.clone(), dead: false };
-            self.step(Some(slot), step, "the engine cannot start this container; a new one may do better");
             return Slot::Busy;
         }
         match self.start(slot, roll, container, view) {

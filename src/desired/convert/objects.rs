@@ -88,7 +88,7 @@ pub(super) fn errors(diagnostics: &[Diagnostic]) -> usize {
     diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
 }
 
-/// Where an object was defined, and every file that had a part in it. Lines are counted by [`crate::desired::load`], once for
+/// Where an object was defined, and every file that had a part in it. Lines are counted by [`crate::desired::load()`], once for
 /// a file and not once for an object.
 pub(super) fn place(fields: &Fields<'_>) -> SourcePlace {
     let header = &fields.table.header;
