@@ -1,7 +1,7 @@
-//! Which files besides TOML and `.env` belong to the desired state: those that `env_file` and `label_file` name.
+//! Which files besides TOML and `.env` belong to the desired state: those that `env_file`, `label_file` and a seccomp profile name.
 //!
 //! Reading more would let every log or database file below the directory count as a change of the desired state. This looks
-//! for the two keys and judges nothing: the loader does that.
+//! for these keys and judges nothing: the loader does that.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,8 @@ use toml::de::{DeTable, DeValue};
 use crate::desired::snapshot::RelPath;
 
 const KEYS: [&str; 2] = ["env_file", "label_file"];
+/// Its entries name a file only as `seccomp=<file>` (or with Compose's older colon).
+const OPTIONS: &str = "security_opt";
 /// Deeper than any key of the language stands.
 const DEPTH: usize = 16;
 
@@ -36,7 +38,7 @@ impl Named {
 /// The files that the TOML in `folder` names. Text with syntax errors gives what could be read of it.
 pub(super) fn named(folder: &str, text: &str) -> BTreeSet<Named> {
     let mut found = BTreeSet::new();
-    if KEYS.iter().any(|key| text.contains(key)) {
+    if KEYS.iter().chain([&OPTIONS]).any(|key| text.contains(key)) {
         let (table, _) = DeTable::parse_recoverable(text);
         search(folder, table.get_ref(), DEPTH, &mut found);
     }
@@ -47,6 +49,8 @@ fn search(folder: &str, table: &DeTable<'_>, depth: usize, found: &mut BTreeSet<
     for (key, value) in table {
         if KEYS.contains(&key.get_ref().as_ref()) {
             collect(folder, value.get_ref(), found);
+        } else if key.get_ref().as_ref() == OPTIONS {
+            profiles(folder, value.get_ref(), found);
         } else if let (DeValue::Table(inner), Some(depth)) = (value.get_ref(), depth.checked_sub(1)) {
             search(folder, inner, depth, found);
         }
@@ -71,6 +75,17 @@ fn collect(folder: &str, value: &DeValue<'_>, found: &mut BTreeSet<Named>) {
             }
         }
         _ => {}
+    }
+}
+
+/// `security_opt = ["no-new-privileges", "seccomp=files/profile.json"]`.
+fn profiles(folder: &str, value: &DeValue<'_>, found: &mut BTreeSet<Named>) {
+    let DeValue::Array(items) = value else { return };
+    for item in items.iter() {
+        let DeValue::String(text) = item.get_ref() else { continue };
+        let profile = text.strip_prefix("seccomp").and_then(|rest| rest.strip_prefix(['=', ':']));
+        let file = profile.map(str::trim).filter(|name| !matches!(*name, "unconfined" | "builtin"));
+        found.extend(file.and_then(|name| place(folder, name)));
     }
 }
 
@@ -129,6 +144,12 @@ mod tests {
         check("x", "[services.web]\nenv_file = [{ path = 'a', required = false }, 'b']", &["x/a", "x/b"]);
         check("x", "[services.web]\nlabel_file = 'labels'", &["x/labels"]);
         check("x", "[defaults.services]\nenv_file = '../common.txt'", &["common.txt"]);
+    }
+
+    #[test]
+    fn a_seccomp_profile_is_found_and_other_security_options_are_none() {
+        let options = "security_opt = ['no-new-privileges:true', 'seccomp=unconfined', 'seccomp:files/a.json', 'seccomp=./b.json']";
+        check("shop", &format!("[services.web]\n{options}"), &["shop/b.json", "shop/files/a.json"]);
     }
 
     #[test]

@@ -136,9 +136,9 @@ fn seccomp_file(reader: &mut Reader<'_, '_>, item: &Field<'_>, path: &str) -> Op
     let profile = match content {
         Some(FileContent::Read(bytes)) => serde_json::from_slice::<serde_json::Value>(bytes).ok(),
         _ => {
-            let message = format!("seccomp profile `{path}` is not at hand");
-            let label = "profiles from files are not supported yet";
-            reader.error("unsupported-value", item.node, message, label);
+            let message = format!("seccomp profile `{path}` cannot be read");
+            let label = "a file in JSON below the desired state, from the folder of this file";
+            reader.error("bad-file", item.node, message, label);
             return None;
         }
     };

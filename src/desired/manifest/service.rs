@@ -90,7 +90,7 @@ pub struct Service {
     pub cap_drop: Option<Texts>,
     /// Give the container everything the host can do.
     pub privileged: Option<Flag>,
-    /// Security options: `["no-new-privileges"]`, `"label=..."`, `"apparmor=..."`, `"seccomp=unconfined"`.
+    /// Security options: `["no-new-privileges"]`, `"label=..."`, `"apparmor=..."`, `"seccomp=unconfined"`, `"seccomp=files/profile.json"`.
     pub security_opt: Option<Texts>,
     /// Lines for the container's hosts file: `["db:10.0.0.5"]`; `host-gateway` stands for the host.
     pub extra_hosts: Option<ExtraHosts>,

@@ -58,7 +58,7 @@ pub fn bad() -> Vec<Bad> {
         Bad("cap_drop = [\"EVERYTHING\"]", "bad-choice", "\"EVERYTHING\"", "is not a capability"),
         Bad("security_opt = [\"no-new-privilege\"]", "bad-choice", "\"no-new-privilege\"", "did you mean \"no-new-privileges\"?"),
         Bad("security_opt = [\"no-new-privileges:maybe\"]", "bad-choice", "maybe", "neither true nor false"),
-        Bad("security_opt = [\"seccomp=./absent.json\"]", "unsupported-value", "\"seccomp=./absent.json\"", "not at hand"),
+        Bad("security_opt = [\"seccomp=./absent.json\"]", "bad-file", "\"seccomp=./absent.json\"", "cannot be read"),
         Bad("security_opt = [\"seccomp=./app.env\"]", "bad-file", "\"seccomp=./app.env\"", "is not JSON"),
         Bad("security_opt = [\"systempaths=unconfined\"]", "unsupported-value", "\"systempaths=unconfined\"", "not support"),
         Bad("security_opt = [\"apparmor\"]", "bad-choice", "\"apparmor\"", "needs a value"),
