@@ -121,6 +121,13 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    /// Closing alone would not do: a child that was forked a moment ago holds the same open file until it has called `exec`.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(20).read_to_string(&mut text);
@@ -221,5 +228,22 @@ fn drop_oldest_set_aside(dir: &Path) {
         for suffix in std::iter::once("").chain(COMPANIONS) {
             let _ = fs::remove_file(dir.join(format!("{name}{suffix}")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_given_back_is_free_whoever_still_holds_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        // What a forked child has until it calls `exec`.
+        let inherited = lock.file.try_clone().unwrap();
+        assert!(Lock::take(dir.path()).is_err());
+        drop(lock);
+        Lock::take(dir.path()).unwrap();
+        drop(inherited);
     }
 }
