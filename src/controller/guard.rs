@@ -107,7 +107,11 @@ impl Gatekeeper {
             let text = "nothing is removed before the whole host was looked at once".to_owned();
             return Some(Held { text, again: Some(now.after(1_000)) });
         }
-        let verdict = self.verdicts(wish, now).remove(id)?;
+        let Some(verdict) = self.verdicts(wish, now).remove(id) else {
+            // Wanted by what was read meanwhile: without a verdict nothing goes.
+            let text = "the desired state changed while it was looked at".to_owned();
+            return Some(Held { text, again: Some(now.after(1_000)) });
+        };
         let again = match &verdict {
             RemovalVerdict::Allowed => return None,
             // The source says when it has read the same again; this is only the net below that.
