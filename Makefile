@@ -14,6 +14,7 @@ test:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine || test $$? = 3
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
+	cargo test --locked --profile prove --test prove
 
 # One static binary: it runs on any Linux of this architecture, whatever its C library.
 release:

@@ -3,7 +3,6 @@
 
 mod cli;
 mod config;
-mod converge;
 mod convert;
 mod credentials;
 mod diagnostics;

@@ -12,11 +12,7 @@ use super::docker::{Seen, aim, docker, engine_answers, inspect, labelled, try_do
 pub const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 
 /// Short waits instead of the defaults for people, so that tests end; nothing else differs from a daemon in use.
-const SHORT: [(&str, &str); 3] = [
-    ("EVENKEEL_INTERVALS_REMOVAL_QUIET", "1s"),
-    ("EVENKEEL_LIMITS_DISK_FLOOR", "1MiB"),
-    ("EVENKEEL_LOG_LEVEL", "debug"),
-];
+const SHORT: [(&str, &str); 2] = [("EVENKEEL_LIMITS_DISK_FLOOR", "1MiB"), ("EVENKEEL_LOG_LEVEL", "debug")];
 
 pub struct Host {
     /// Project and instance at once: nothing else on the engine is called so.
@@ -24,6 +20,8 @@ pub struct Host {
     pub desired: PathBuf,
     pub state: PathBuf,
     pub docker_host: Option<String>,
+    /// How long files must be still before what left them goes. One second; more where a test must not depend on its own speed.
+    pub removal_quiet: &'static str,
     root: TempDir,
 }
 
@@ -72,7 +70,14 @@ impl Host {
         let root = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().unwrap();
         let desired = root.path().join("desired");
         fs::create_dir_all(desired.join(&project)).unwrap();
-        Self { desired, state: root.path().join("state"), docker_host: None, project, root }
+        Self {
+            desired,
+            state: root.path().join("state"),
+            docker_host: None,
+            removal_quiet: "1s",
+            project,
+            root,
+        }
     }
 
     pub fn root(&self) -> &Path {
@@ -125,6 +130,7 @@ impl Host {
             .env("EVENKEEL_INSTANCE", &self.project)
             .env("EVENKEEL_CONFIG", self.config())
             .envs(SHORT)
+            .env("EVENKEEL_INTERVALS_REMOVAL_QUIET", self.removal_quiet)
             .env("NO_COLOR", "1");
         aim(&mut command);
         if let Some(address) = &self.docker_host {

@@ -1,0 +1,8 @@
+//! Proofs that need an optimised build: every reachable state, and thousands of simulated hosts. `make test` runs them with the budgets of
+//! a change, `make prove` with large ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod converge;
+
+#[path = "../it/specs.rs"]
+mod specs;
