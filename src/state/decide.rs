@@ -336,7 +336,9 @@ impl<'a> Pass<'a> {
             .intent
             .as_ref()
             .or(self.record.good.as_ref())
-            .and_then(|id| target::kept(&self.record, id));
+            .and_then(|id| target::kept(&self.record, id))
+            // Nothing was ever good: what was tried last is what people compare with.
+            .or(self.record.revisions.last());
         match before {
             None => format!("new in {place}"),
             Some(before) => {

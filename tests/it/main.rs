@@ -29,7 +29,6 @@ mod run;
 mod schema;
 mod server;
 mod source;
-mod specs;
 mod store;
 mod tour;
 

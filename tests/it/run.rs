@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use evenkeel::controller::records::Records;
 use evenkeel::controller::run::ExitReason;
 use evenkeel::controller::trigger::Signal;
 use evenkeel::engine::sim::{Behaviour, Fault, Op};
@@ -46,6 +47,19 @@ async fn a_crashing_revision_is_rolled_back_and_not_tried_again_until_the_file_c
     assert_eq!(running.sim(|host| host.calls(Op::Create)), created, "a rejected revision was tried again");
     running.feed(shop(&web("web:3")));
     running.until_serves("web", "web:3").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cause_of_a_second_try_is_what_differs_from_the_first_also_when_none_was_ever_good() {
+    let rig = Rig::new();
+    rig.script("web:1", Behaviour::exits(100, 1));
+    let running = rig.with(&web("web:1")).await;
+    running.until_condition("web", ConditionKind::Failed).await;
+    running.feed(shop(&web("web:2")));
+    running.until_serves("web", "web:2").await;
+    let history = running.rig.records.inner.history(Some(&id("web")), 100).await.unwrap();
+    let reasons: Vec<&str> = history.iter().map(|(_, entry)| entry.reason.as_str()).collect();
+    assert!(reasons.contains(&"image web:1 -> web:2 (shop/all.toml:1)"), "{reasons:?}");
 }
 
 #[tokio::test(start_paused = true)]

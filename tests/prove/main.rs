@@ -3,6 +3,4 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod converge;
-
-#[path = "../it/specs.rs"]
 mod specs;
