@@ -28,12 +28,14 @@ pub async fn take(host: &Host, load: &Loader, update: Update) -> BTreeSet<Key> {
 fn unreadable(host: &Host, error: &SourceError) {
     tracing::error!(%error, "the desired state cannot be read; what was read last stands");
     host.metrics.desired_unreadable();
+    host.metrics.desired_readable(false);
     host.board.set_host(|status| status.desired.trouble = Some(error.to_string()));
 }
 
 async fn take_snapshot(host: &Host, load: &Loader, published: Published) -> BTreeSet<Key> {
     let Published { snapshot, quiet_ms } = published;
     host.metrics.watch_event();
+    host.metrics.desired_readable(true);
     let revision = snapshot.revision.digest.clone();
     let before = host.wish();
     let known = host.board.host().desired.revision == revision;

@@ -122,6 +122,7 @@ pub struct Metrics {
     image_pull_duration: Histogram,
     guard_refused: IntGauge,
     store_writable: IntGauge,
+    desired_readable: IntGauge,
     watch_events: IntCounter,
 }
 
@@ -227,6 +228,10 @@ impl Metrics {
             store_writable: r.gauge(
                 "evenkeel_store_writable",
                 "1 while the store takes writes; at 0 nothing is changed on the host.",
+            )?,
+            desired_readable: r.gauge(
+                "evenkeel_desired_readable",
+                "1 while the desired state can be read; at 0 what was read last stands.",
             )?,
             watch_events: r.counter(
                 "evenkeel_watch_events_total",
@@ -349,6 +354,11 @@ impl Metrics {
     /// The store takes writes, or does not.
     pub fn store_writable(&self, writable: bool) {
         self.store_writable.set(i64::from(writable));
+    }
+
+    /// The source of the desired state can be read, or not: what it says is another matter.
+    pub fn desired_readable(&self, readable: bool) {
+        self.desired_readable.set(i64::from(readable));
     }
 
     /// Something changed in the directory of the desired state.

@@ -7,7 +7,7 @@ use super::observed::{
     ContainerStatus, DependencyProgress, DependencyState, Health, ObservedContainer, ObservedService, Parent,
 };
 use super::order;
-use super::record::{Record, RevisionId, RevisionVerdict};
+use super::record::{KeptRevision, Record, RevisionId, RevisionVerdict};
 use super::target;
 use super::time::Timestamp;
 use crate::desired::Wanted;
@@ -49,8 +49,7 @@ pub fn status(
     });
     let shown = record.good.as_ref().or(record.intent.as_ref());
     let kept = shown.and_then(|id| target::kept(record, id));
-    let rejected =
-        record.revisions.iter().rev().find(|kept| matches!(kept.verdict, RevisionVerdict::Rejected { .. }));
+    let rejected = desired.and_then(|wanted| rejected(wanted, record));
     let running = |container: &&ObservedContainer| container.status == ContainerStatus::Running;
     let ready = |container: &&ObservedContainer| matches!(container.health, Health::None | Health::Healthy);
     ServiceStatus {
@@ -77,6 +76,13 @@ pub fn status(
         containers: observed.containers.iter().map(|container| row(container, shown)).collect(),
         next_look_ms: None,
     }
+}
+
+/// The wanted revision, if it is known to have failed. One that failed earlier and is not wanted any more is history.
+fn rejected<'a>(desired: &Wanted, record: &'a Record) -> Option<&'a KeptRevision> {
+    let Wanted::Run(wanted) = desired else { return None };
+    let latest = record.revisions.iter().rev().find(|kept| kept.hash == wanted.hash)?;
+    matches!(latest.verdict, RevisionVerdict::Rejected { .. }).then_some(latest)
 }
 
 fn count<'a>(containers: impl Iterator<Item = &'a ObservedContainer>) -> u32 {

@@ -45,6 +45,7 @@ fn used() -> Metrics {
     metrics.engine_reconnected();
     metrics.desired_loaded(LoadGauges { errors: 1, broken_files: 1, services: 4, at: Timestamp(1_500) });
     metrics.desired_unreadable();
+    metrics.desired_readable(true);
     metrics.pulled(Err(Failure::Registry), Duration::from_secs(1));
     metrics.guard_refused(2);
     metrics.store_writable(true);

@@ -45,8 +45,11 @@ async fn a_crashing_revision_is_rolled_back_and_not_tried_again_until_the_file_c
     let created = running.sim(|host| host.calls(Op::Create));
     running.pass_time(3_600_000).await;
     assert_eq!(running.sim(|host| host.calls(Op::Create)), created, "a rejected revision was tried again");
+    assert!(running.status("web").unwrap().rejected.is_some());
     running.feed(shop(&web("web:3")));
     running.until_serves("web", "web:3").await;
+    // web:2 stays in the history as rejected; what is wanted now is not.
+    assert_eq!(running.status("web").unwrap().rejected, None);
 }
 
 #[tokio::test(start_paused = true)]
