@@ -1,6 +1,6 @@
 # `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
 # Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
-.PHONY: run test release lint fmt-check clippy doc deny clean-example
+.PHONY: run test engines release lint fmt-check clippy doc deny clean-example
 .NOTPARALLEL:
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -15,6 +15,14 @@ test:
 	@scripts/setup.sh --engine || test $$? = 3
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
 	cargo test --locked --profile prove --test prove
+	@test "$(ENGINES)" != all || $(MAKE) engines
+
+# The contract, the measured facts and the tests end to end, once more on later engines than the machine's. Also: make test ENGINES=all.
+# An engine that cannot be had is a failure here, and nothing is skipped.
+engines:
+	@scripts/setup.sh --tools --tests
+	cargo test --locked --no-run --test engine --test it
+	@for version in 26.1 28.5; do scripts/on-engine.sh $$version scripts/test-engine.sh || exit; done
 
 # One static binary: it runs on any Linux of this architecture, whatever its C library.
 release:

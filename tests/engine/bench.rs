@@ -34,6 +34,10 @@ pub enum App {
     },
     HealthyAfter(u64),
     NeverHealthy,
+    /// Well at first, ill from here on.
+    AilsAfter(u64),
+    /// Wants more memory than [`MEMORY`].
+    EatsMemory,
     /// Its command does not exist.
     NoSuchCommand,
 }
@@ -41,8 +45,23 @@ pub enum App {
 impl App {
     /// Comes with a health check.
     fn is_checked(self) -> bool {
-        matches!(self, Self::HealthyAfter(_) | Self::NeverHealthy)
+        matches!(self, Self::HealthyAfter(_) | Self::NeverHealthy | Self::AilsAfter(_))
     }
+}
+
+/// The limit that [`App::EatsMemory`] runs into, in bytes.
+pub const MEMORY: u64 = 16 << 20;
+
+/// A registry under test. Repositories are named without their registry.
+pub trait Registry: Send {
+    /// Puts an image that is made for it under a tag, which moves if it was there. Nothing of it stays on the engine.
+    fn publish(&mut self, repository: &str, tag: &str, version: &str) -> String;
+    /// The reference of a tag, there or not.
+    fn reference(&self, repository: &str, tag: &str) -> String;
+    /// From now on it asks for credentials.
+    fn lock(&mut self);
+    /// Nothing answers any more.
+    fn down(&mut self);
 }
 
 /// An engine under test.
@@ -53,22 +72,38 @@ pub trait Bench: Send + Sync {
     fn project(&self) -> &str;
     /// The image of an application, made if need be, and what a spec must say to get this behaviour out of it.
     async fn image(&self, app: App) -> (ImageFacts, Told);
+    /// An image that declares a volume at `/data` and a health check that passes.
+    async fn image_with_declarations(&self) -> ImageFacts;
+    /// A registry of the test's own. `None`: there can be none here.
+    fn registry(&self) -> Option<Box<dyn Registry>>;
     /// A reference that no registry can be asked for.
     fn unreachable_image(&self) -> String;
     /// A host port nobody holds.
     fn free_port(&self) -> u16;
+    /// Nobody holds this one either.
+    fn is_free(&self, port: u16) -> bool;
     /// Another process of the host listens on a port until the guard is dropped.
     fn listen(&self, port: u16) -> Box<dyn Send>;
     /// Somebody else's container of this name, not running.
     fn foreign_container(&self, name: &str);
     /// Somebody else's network of this name, even if there is one already. `false`: the engine refused a second one.
     fn foreign_network(&self, name: &str) -> bool;
+    /// Somebody else's volume of this name.
+    fn foreign_volume(&self, name: &str);
     /// Removes a network behind evenkeel's back, stopped users or not.
     fn remove_network(&self, id: &str);
+    /// Waits until its application has begun: signals do what it says they do.
+    async fn ready(&self, id: &ContainerId);
     /// `docker kill`.
     fn docker_kill(&self, id: &ContainerId);
     /// `docker pause`.
     fn docker_pause(&self, id: &ContainerId);
+    /// `docker unpause`.
+    fn docker_unpause(&self, id: &ContainerId);
+    /// `docker rm --force`.
+    fn docker_rm_f(&self, id: &ContainerId);
+    /// `docker image rm --force`.
+    fn docker_rmi_f(&self, reference: &str);
     /// `kill -9` of its process on the host. `false`: not possible from here.
     fn crash(&self, id: &ContainerId) -> bool;
 }

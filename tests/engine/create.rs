@@ -8,7 +8,7 @@ use evenkeel::state::observed::{ContainerStatus, Health, ImageId, label};
 use evenkeel::state::plan::Failure;
 use futures_util::future::join_all;
 
-use crate::bench::{App, Bench, created, creation, kind, look, nobody, started};
+use crate::bench::{App, Bench, created, creation, kind, look, nobody, pass, started};
 
 contract!(
     a_created_container_is_as_ordered_and_has_no_restart_policy_yet,
@@ -23,6 +23,10 @@ contract!(
     named_and_anonymous_volumes_are_made_and_can_be_handed_over,
     the_namespace_of_a_container_that_is_down_cannot_be_joined,
     the_namespace_of_a_running_container_is_joined_by_its_id,
+    the_namespace_of_nobody_is_joined_by_nobody,
+    a_network_that_was_gone_before_the_creation_fails_it_or_the_start,
+    the_volume_of_an_image_is_made_unless_something_else_is_there,
+    the_newest_container_is_listed_first,
 );
 
 async fn a_created_container_is_as_ordered_and_has_no_restart_policy_yet(bench: &dyn Bench) {
@@ -184,4 +188,75 @@ async fn the_namespace_of_a_running_container_is_joined_by_its_id(bench: &dyn Be
     let child = bench.engine().create(&order).await.unwrap();
     bench.engine().start(&child).await.unwrap();
     assert_eq!(look(bench, &child).await.network_mode, format!("container:{}", parent.0));
+}
+
+async fn the_namespace_of_nobody_is_joined_by_nobody(bench: &dyn Bench) {
+    let mut order = creation(bench, "child", App::Serves).await;
+    order.spec.network_mode = NetworkMode::Service(order.labels.service.service.clone());
+    order.parent = Some(nobody());
+    // Some look at once, others when it starts.
+    let refused = match bench.engine().create(&order).await {
+        Ok(child) => {
+            let refused = bench.engine().start(&child).await;
+            assert!(!look(bench, &child).await.status.is_up());
+            refused.map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    let refused = kind(refused);
+    assert!(matches!(refused, Failure::NotFound | Failure::Internal), "{refused:?}");
+}
+
+async fn a_network_that_was_gone_before_the_creation_fails_it_or_the_start(bench: &dyn Bench) {
+    let mut order = creation(bench, "web", App::Serves).await;
+    crate::bench::join(&mut order, &format!("{}_gone", bench.project()), &nobody().0);
+    let refused = match bench.engine().create(&order).await {
+        Ok(id) => bench.engine().start(&id).await,
+        Err(error) => Err(error),
+    };
+    assert_eq!(kind(refused), Failure::NotFound);
+}
+
+async fn the_volume_of_an_image_is_made_unless_something_else_is_there(bench: &dyn Bench) {
+    let image = bench.image_with_declarations().await;
+    assert_eq!(image.volumes.iter().collect::<Vec<_>>(), ["/data"]);
+    let of = async |service: &str, change: &dyn Fn(&mut evenkeel::state::plan::Creation)| {
+        let mut order = creation(bench, service, App::Serves).await;
+        (order.image, order.spec.image) = (image.clone(), image.tags[0].clone());
+        change(&mut order);
+        let id = bench.engine().create(&order).await.unwrap();
+        look(bench, &id).await.volumes
+    };
+    let anonymous = of("plain", &|_| {}).await.remove("/data").expect("made for it");
+    assert_eq!(bench.engine().volume(&anonymous).await.unwrap().unwrap().name, anonymous);
+    let handed = of("heir", &|order| {
+        order.inherited = BTreeMap::from([("/data".to_owned(), anonymous.clone())]);
+    })
+    .await;
+    assert_eq!(handed.get("/data"), Some(&anonymous));
+    let none = of("tmpfs", &|order| {
+        order.spec.tmpfs.insert("/data".to_owned(), Default::default());
+    })
+    .await;
+    assert_eq!(none.get("/data"), None, "a tmpfs there needs no volume");
+    let named = format!("{}_named", bench.project());
+    let instead = of("named", &|order| {
+        let source =
+            MountSource::Volume { name: Some(named.clone()), key: None, no_copy: false, subpath: None };
+        order.spec.mounts.insert("/data".to_owned(), Mount { source, read_only: false });
+    })
+    .await;
+    assert_eq!(instead, BTreeMap::from([("/data".to_owned(), named)]));
+}
+
+async fn the_newest_container_is_listed_first(bench: &dyn Bench) {
+    let mut made = Vec::new();
+    for service in ["one", "two", "three"] {
+        made.insert(0, created(bench, service, App::Serves).await);
+        // The engine's list sorts by whole seconds.
+        pass(1100).await;
+    }
+    let labels = BTreeMap::from([(label::OWNER.to_owned(), bench.project().to_owned())]);
+    let list = bench.engine().list_containers(&ContainerFilter { labels }).await.unwrap();
+    assert_eq!(list.into_iter().map(|row| row.id).collect::<Vec<_>>(), made);
 }

@@ -1,5 +1,6 @@
 //! Local images, their tags, and a registry that does not answer.
 
+use evenkeel::state::observed::ContainerStatus;
 use evenkeel::state::plan::Failure;
 
 use crate::bench::{App, Bench, created, kind, look, nobody, started};
@@ -11,6 +12,10 @@ contract!(
     an_image_in_use_stays_whatever_is_untagged,
     an_image_that_is_gone_cannot_be_tagged,
     a_registry_that_does_not_answer_changes_nothing,
+    a_tag_that_is_given_again_moves,
+    an_image_is_found_by_the_beginning_of_its_id,
+    force_takes_the_last_name_off_and_what_runs_goes_on,
+    force_removes_the_image_of_a_stopped_container_which_starts_all_the_same,
 );
 
 async fn an_image_is_found_by_reference_and_by_id(bench: &dyn Bench) {
@@ -90,4 +95,51 @@ async fn a_registry_that_does_not_answer_changes_nothing(bench: &dyn Bench) {
     let refused = kind(bench.engine().pull(&reference, None, &|_| {}).await);
     assert_eq!(refused, Failure::Registry);
     assert_eq!(bench.engine().inspect_image(&reference).await.unwrap(), None);
+}
+
+async fn a_tag_that_is_given_again_moves(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let (one, _) = bench.image(App::Serves).await;
+    let two = bench.image_with_declarations().await;
+    let repository = format!("evenkeel/{}-web", bench.project());
+    for image in [&one, &two] {
+        engine.tag(&image.id, &repository, "0a1b2c3d").await.unwrap();
+    }
+    let tags = engine.repository_tags(&repository).await.unwrap();
+    assert_eq!(tags.into_iter().collect::<Vec<_>>(), [("0a1b2c3d".to_owned(), two.id)]);
+    assert_eq!(engine.inspect_image(&one.id.0).await.unwrap().unwrap().tags, one.tags);
+}
+
+async fn an_image_is_found_by_the_beginning_of_its_id(bench: &dyn Bench) {
+    let (image, _) = bench.image(App::Serves).await;
+    let digits = image.id.0.trim_start_matches("sha256:");
+    let found = bench.engine().inspect_image(&digits[..12]).await.unwrap().expect("by twelve digits");
+    assert_eq!(found.id, image.id);
+}
+
+async fn force_takes_the_last_name_off_and_what_runs_goes_on(bench: &dyn Bench) {
+    let id = started(bench, "web", App::Serves).await;
+    let image = look(bench, &id).await.image;
+    let facts = bench.engine().inspect_image(&image.0).await.unwrap().unwrap();
+    for reference in &facts.tags {
+        bench.docker_rmi_f(reference);
+    }
+    let seen = bench.engine().inspect_image(&image.0).await.unwrap().expect("it is in use");
+    assert!(seen.tags.is_empty(), "{:?}", seen.tags);
+    assert_eq!(look(bench, &id).await.status, ContainerStatus::Running);
+    // And a name can be given to it again.
+    let repository = format!("evenkeel/{}-web", bench.project());
+    bench.engine().tag(&image, &repository, "0a1b2c3d").await.unwrap();
+}
+
+async fn force_removes_the_image_of_a_stopped_container_which_starts_all_the_same(bench: &dyn Bench) {
+    let id = created(bench, "web", App::Serves).await;
+    let image = look(bench, &id).await.image;
+    let facts = bench.engine().inspect_image(&image.0).await.unwrap().unwrap();
+    for reference in &facts.tags {
+        bench.docker_rmi_f(reference);
+    }
+    assert_eq!(bench.engine().inspect_image(&image.0).await.unwrap(), None);
+    bench.engine().start(&id).await.unwrap();
+    assert_eq!(look(bench, &id).await.status, ContainerStatus::Running);
 }

@@ -28,6 +28,7 @@ macro_rules! contract {
 mod bench;
 mod create;
 mod docker;
+mod endings;
 mod events;
 mod facts;
 mod facts_private;
@@ -35,7 +36,9 @@ mod health;
 mod image;
 mod lifecycle;
 mod network;
+mod ports;
 mod real;
+mod registry;
 mod restart;
 mod simulated;
 // Shared with the end-to-end tests, which use more of it.

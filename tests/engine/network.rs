@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use evenkeel::desired::spec::{Endpoint, NetworkMode};
-use evenkeel::state::observed::label;
+use evenkeel::state::observed::{ContainerStatus, label};
 use evenkeel::state::plan::Failure;
 
 use crate::bench::{App, Bench, creation, join, kind, look, network, volume};
@@ -20,6 +20,12 @@ contract!(
     a_running_container_cannot_join_a_network_that_is_not_there,
     network_modes_are_reported_as_asked_for,
     a_volume_is_made_once_and_is_ours,
+    a_volume_of_somebody_else_keeps_its_name,
+    what_is_external_is_never_made,
+    the_engines_own_networks_stay,
+    a_stopped_container_joins_and_leaves_networks_for_its_next_start,
+    a_network_made_anew_is_joined_again_under_a_stopped_container,
+    a_container_without_a_network_of_its_own_joins_none,
 );
 
 async fn a_network_is_made_once_and_is_ours(bench: &dyn Bench) {
@@ -199,4 +205,113 @@ async fn a_volume_is_made_once_and_is_ours(bench: &dyn Bench) {
     assert_eq!((seen.name.as_str(), seen.driver.as_str()), (spec.name.as_str(), "local"));
     assert_eq!(seen.labels.get(label::OWNER).map(String::as_str), Some(bench.project()));
     assert_eq!(seen.labels.get(label::COMPOSE_VOLUME).map(String::as_str), Some("files"));
+}
+
+async fn a_volume_of_somebody_else_keeps_its_name(bench: &dyn Bench) {
+    let spec = volume(bench, "theirs");
+    bench.foreign_volume(&spec.name);
+    assert_eq!(kind(bench.engine().create_volume(&spec, bench.project()).await), Failure::Conflict);
+    let seen = bench.engine().volume(&spec.name).await.unwrap().expect("still there");
+    assert_eq!(seen.labels.get(label::OWNER), None);
+}
+
+async fn what_is_external_is_never_made(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let mut net = network(bench, "external");
+    net.external = true;
+    assert_eq!(kind(engine.create_network(&net, bench.project()).await), Failure::Invalid);
+    assert!(engine.networks_named(&net.name).await.unwrap().is_empty());
+    let mut files = volume(bench, "external");
+    files.external = true;
+    assert_eq!(kind(engine.create_volume(&files, bench.project()).await), Failure::Invalid);
+    assert_eq!(engine.volume(&files.name).await.unwrap(), None);
+}
+
+async fn the_engines_own_networks_stay(bench: &dyn Bench) {
+    for name in ["bridge", "host", "none"] {
+        let named = bench.engine().networks_named(name).await.unwrap();
+        let [one] = named.as_slice() else { panic!("one network {name}: {named:?}") };
+        assert_eq!(kind(bench.engine().remove_network(&one.id).await), Failure::Conflict);
+        assert_eq!(bench.engine().networks_named(name).await.unwrap().len(), 1);
+    }
+}
+
+async fn a_stopped_container_joins_and_leaves_networks_for_its_next_start(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let (first, second) = (network(bench, "first"), network(bench, "second"));
+    let first_id = engine.create_network(&first, bench.project()).await.unwrap();
+    let second_id = engine.create_network(&second, bench.project()).await.unwrap();
+    let mut order = creation(bench, "web", App::Serves).await;
+    join(&mut order, &first.name, &first_id);
+    let web = engine.create(&order).await.unwrap();
+    engine.start(&web).await.unwrap();
+    engine.stop(&web, Some(1)).await.unwrap();
+    let aliases = BTreeSet::from(["web".to_owned()]);
+    for _ in 0..2 {
+        engine.connect(&second_id, &web, &Endpoint::default(), &aliases).await.unwrap();
+    }
+    assert_eq!(look(bench, &web).await.networks.keys().collect::<Vec<_>>(), [&first.name, &second.name]);
+    for _ in 0..2 {
+        engine.disconnect(&first_id, &web).await.unwrap();
+    }
+    engine.start(&web).await.unwrap();
+    let seen = look(bench, &web).await;
+    assert_eq!(seen.networks.keys().collect::<Vec<_>>(), [&second.name]);
+    assert_eq!(seen.networks[&second.name].network_id, second_id);
+    engine.remove_network(&first_id).await.unwrap();
+    assert_eq!(kind(engine.remove_network(&second_id).await), Failure::Conflict);
+}
+
+async fn a_network_made_anew_is_joined_again_under_a_stopped_container(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let spec = network(bench, "default");
+    let old = engine.create_network(&spec, bench.project()).await.unwrap();
+    let mut order = creation(bench, "web", App::Serves).await;
+    join(&mut order, &spec.name, &old);
+    let web = engine.create(&order).await.unwrap();
+    engine.start(&web).await.unwrap();
+    engine.stop(&web, Some(1)).await.unwrap();
+    engine.remove_network(&old).await.expect("a stopped container does not hold it");
+    let new = engine.create_network(&spec, bench.project()).await.unwrap();
+    assert_eq!(kind(engine.start(&web).await), Failure::NotFound, "the name alone does not help");
+    assert_eq!(look(bench, &web).await.status, ContainerStatus::Exited);
+    kind(engine.disconnect(&old, &web).await);
+    // It is on it by its name, and so leaves it by the id of the new one.
+    engine.disconnect(&new, &web).await.unwrap();
+    assert!(look(bench, &web).await.networks.is_empty());
+    engine.connect(&new, &web, &Endpoint::default(), &BTreeSet::new()).await.unwrap();
+    // From 28 on a container also remembers the id of its first network, and needs it for ever.
+    match engine.start(&web).await {
+        Ok(()) => assert_eq!(look(bench, &web).await.networks[&spec.name].network_id, new),
+        Err(error) => assert_eq!(error.kind, Failure::NotFound),
+    }
+}
+
+async fn a_container_without_a_network_of_its_own_joins_none(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let spec = network(bench, "default");
+    let id = engine.create_network(&spec, bench.project()).await.unwrap();
+    let parent = crate::bench::started(bench, "parent", App::Serves).await;
+    for mode in ["host", "none", "container"] {
+        let mut order = creation(bench, mode, App::Serves).await;
+        order.spec.environment.insert(
+            "PORT".to_owned(),
+            Some(evenkeel::desired::secret::Sensitive::new(bench.free_port().to_string())),
+        );
+        order.spec.network_mode = match mode {
+            "host" => NetworkMode::Host,
+            "none" => NetworkMode::None,
+            _ => NetworkMode::Service(order.labels.service.service.clone()),
+        };
+        order.parent = (mode == "container").then(|| parent.clone());
+        let alone = engine.create(&order).await.unwrap();
+        engine.start(&alone).await.unwrap();
+        let before = look(bench, &alone).await.networks;
+        let refused = kind(engine.connect(&id, &alone, &Endpoint::default(), &BTreeSet::new()).await);
+        assert!(
+            matches!(refused, Failure::Invalid | Failure::Conflict | Failure::Internal),
+            "{mode}: {refused:?}"
+        );
+        assert_eq!(look(bench, &alone).await.networks, before);
+    }
 }

@@ -8,10 +8,11 @@ use evenkeel::engine::docker::{Docker, connect};
 use evenkeel::engine::{Engine, Observe};
 use evenkeel::state::observed::{ContainerId, ImageFacts};
 
-use crate::bench::{App, Bench, Told};
+use crate::bench::{App, Bench, MEMORY, Registry, Told};
 use crate::support::Host;
 use crate::support::docker::{docker, inspect, try_docker};
-use crate::support::wait;
+use crate::support::registry::Registry as OnLoopback;
+use crate::support::{machine, wait};
 
 pub struct Real {
     engine: Docker,
@@ -21,7 +22,7 @@ pub struct Real {
 impl Real {
     /// `None` where no engine answers; the test then says that it was skipped.
     pub async fn new() -> Option<Self> {
-        Self::at(None)
+        Self::at(machine::address().as_deref())
     }
 
     /// The engine at another address, to which this thread's `docker` calls go already.
@@ -57,6 +58,8 @@ fn told(app: App) -> Told {
         }
         App::HealthyAfter(ms) => set(&[("HEALTHY_AFTER_MS", ms.to_string())]),
         App::NeverHealthy => set(&[("NEVER_HEALTHY", "1".to_owned())]),
+        App::AilsAfter(ms) => set(&[("UNHEALTHY_AFTER_MS", ms.to_string())]),
+        App::EatsMemory => set(&[("ALLOC_MB", (4 * (MEMORY >> 20)).to_string())]),
         App::NoSuchCommand => {
             Told { entrypoint: Some(vec!["/no/such/command".to_owned()]), ..Told::default() }
         }
@@ -79,6 +82,23 @@ impl Bench for Real {
         (facts, told(app))
     }
 
+    async fn image_with_declarations(&self) -> ImageFacts {
+        let plain = self.host.image("1", &[], &["serve"]);
+        let reference = format!("{}/declares:1", self.host.project);
+        let made = docker(&["create", "--label", &self.label(), "--network", "none", &plain]);
+        let label = format!("LABEL {}", self.label());
+        let change = ["--change", "VOLUME /data", "--change", &label, "--change"];
+        let check = "HEALTHCHECK --interval=300ms --retries=2 CMD [\"/program\", \"check\"]";
+        docker(&[&["commit"], change.as_slice(), &[check, &made, &reference]].concat());
+        docker(&["rm", &made]);
+        self.engine.inspect_image(&reference).await.unwrap().unwrap()
+    }
+
+    fn registry(&self) -> Option<Box<dyn Registry>> {
+        let registry = OnLoopback::start(self.host.root())?;
+        Some(Box::new(Published { registry, label: self.label(), project: self.host.project.clone() }))
+    }
+
     fn unreachable_image(&self) -> String {
         // Port 1 of loopback: refused at once, and never asked for over the network.
         "127.0.0.1:1/nothing:1".to_owned()
@@ -86,6 +106,10 @@ impl Bench for Real {
 
     fn free_port(&self) -> u16 {
         wait::free_port()
+    }
+
+    fn is_free(&self, port: u16) -> bool {
+        TcpListener::bind(("0.0.0.0", port)).is_ok()
     }
 
     fn listen(&self, port: u16) -> Box<dyn Send> {
@@ -102,7 +126,8 @@ impl Bench for Real {
         let body = serde_json::json!({ "Name": name, "CheckDuplicate": false,
             "Labels": { "evenkeel-test": self.host.project } });
         let output = Command::new("curl")
-            .args(["--silent", "--fail", "--unix-socket", "/var/run/docker.sock"])
+            .args(["--silent", "--fail", "--unix-socket"])
+            .arg(machine::socket())
             .args(["--header", "Content-Type: application/json", "--data", &body.to_string()])
             .arg("http://engine/v1.41/networks/create")
             .output()
@@ -110,16 +135,39 @@ impl Bench for Real {
         output.status.success()
     }
 
+    fn foreign_volume(&self, name: &str) {
+        docker(&["volume", "create", "--label", &self.label(), name]);
+    }
+
     fn remove_network(&self, id: &str) {
         docker(&["network", "rm", id]);
     }
 
+    async fn ready(&self, id: &ContainerId) {
+        wait::wait_for("the application says that it serves", || {
+            try_docker(&["logs", &id.0]).ok().filter(|said| said.contains("serves port"))
+        });
+    }
+
     fn docker_kill(&self, id: &ContainerId) {
-        docker(&["kill", &id.0]);
+        // Refused by some engines while it is paused or between two starts.
+        let _ = try_docker(&["kill", &id.0]);
     }
 
     fn docker_pause(&self, id: &ContainerId) {
         docker(&["pause", &id.0]);
+    }
+
+    fn docker_unpause(&self, id: &ContainerId) {
+        docker(&["unpause", &id.0]);
+    }
+
+    fn docker_rm_f(&self, id: &ContainerId) {
+        docker(&["rm", "--force", &id.0]);
+    }
+
+    fn docker_rmi_f(&self, reference: &str) {
+        docker(&["image", "rm", "--force", reference]);
     }
 
     fn crash(&self, id: &ContainerId) -> bool {
@@ -142,5 +190,37 @@ impl Drop for Real {
         for id in ids.lines() {
             let _ = try_docker(&["rm", "--force", "--volumes", id]);
         }
+    }
+}
+
+/// A registry on loopback. Its images are made on the engine, pushed and forgotten there.
+struct Published {
+    registry: OnLoopback,
+    label: String,
+    project: String,
+}
+
+impl Registry for Published {
+    fn publish(&mut self, repository: &str, tag: &str, version: &str) -> String {
+        let reference = self.reference(repository, tag);
+        let plain = format!("{}/app:1", self.project);
+        let made = docker(&["create", "--label", &self.label, "--network", "none", &plain]);
+        let (label, version) = (format!("LABEL {}", self.label), format!("ENV VERSION={version}"));
+        docker(&["commit", "--change", &label, "--change", &version, &made, &reference]);
+        docker(&["rm", &made]);
+        self.registry.take(&reference);
+        reference
+    }
+
+    fn reference(&self, repository: &str, tag: &str) -> String {
+        self.registry.reference(&format!("{repository}:{tag}"))
+    }
+
+    fn lock(&mut self) {
+        self.registry.lock();
+    }
+
+    fn down(&mut self) {
+        self.registry.down();
     }
 }

@@ -6,7 +6,7 @@ use evenkeel::engine::sim::{Behaviour, Foreign, Host, HostPort, Sim, made_up, re
 use evenkeel::state::observed::{ContainerId, ImageFacts};
 use evenkeel::state::plan::Failure;
 
-use crate::bench::{App, Bench, Told};
+use crate::bench::{App, Bench, Registry, Told};
 
 pub struct Simulated {
     pub sim: Sim,
@@ -36,6 +36,8 @@ fn script(app: App) -> Behaviour {
         App::Exits { after, code } => Behaviour::exits(after, code),
         App::HealthyAfter(ms) => Behaviour::healthy_after(ms),
         App::NeverHealthy => Behaviour::never_healthy(),
+        App::AilsAfter(ms) => Behaviour::ails_after(ms),
+        App::EatsMemory => Behaviour { oom: true, ..Behaviour::exits(100, 137) },
         App::NoSuchCommand => {
             Behaviour::cannot_start(Failure::Invalid, "exec: \"/no/such/command\": no such file or directory")
         }
@@ -67,6 +69,20 @@ impl Bench for Simulated {
         (facts, Told { check: vec!["CMD".to_owned(), "check".to_owned()], ..Told::default() })
     }
 
+    async fn image_with_declarations(&self) -> ImageFacts {
+        let facts = ImageFacts {
+            has_healthcheck: true,
+            volumes: std::collections::BTreeSet::from(["/data".to_owned()]),
+            ..made_up("contract/declares:1")
+        };
+        self.sim.with(|host| host.load_image(facts.clone()));
+        facts
+    }
+
+    fn registry(&self) -> Option<Box<dyn Registry>> {
+        Some(Box::new(Published { sim: self.sim.clone(), all: Vec::new() }))
+    }
+
     fn unreachable_image(&self) -> String {
         self.sim.with(|host| host.registry.down = true);
         "127.0.0.1:1/nothing:1".to_owned()
@@ -75,6 +91,10 @@ impl Bench for Simulated {
     fn free_port(&self) -> u16 {
         self.sim
             .with(|host| (18_000..).find(|port| host.port_holder(&HostPort::tcp(*port)).is_none()).unwrap())
+    }
+
+    fn is_free(&self, port: u16) -> bool {
+        self.sim.with(|host| host.port_holder(&HostPort::tcp(port)).is_none())
     }
 
     fn listen(&self, port: u16) -> Box<dyn Send> {
@@ -92,9 +112,15 @@ impl Bench for Simulated {
         true
     }
 
+    fn foreign_volume(&self, name: &str) {
+        self.sim.with(|host| host.foreign_volume(name));
+    }
+
     fn remove_network(&self, id: &str) {
         self.sim.with(|host| host.networks.remove(id));
     }
+
+    async fn ready(&self, _id: &ContainerId) {}
 
     fn docker_kill(&self, id: &ContainerId) {
         self.sim.with(|host| host.docker_kill(id));
@@ -104,9 +130,51 @@ impl Bench for Simulated {
         self.sim.with(|host| host.docker_pause(id));
     }
 
+    fn docker_unpause(&self, id: &ContainerId) {
+        self.sim.with(|host| host.docker_unpause(id));
+    }
+
+    fn docker_rm_f(&self, id: &ContainerId) {
+        self.sim.with(|host| host.docker_rm_f(id));
+    }
+
+    fn docker_rmi_f(&self, reference: &str) {
+        self.sim.with(|host| host.docker_rmi_f(reference));
+    }
+
     fn crash(&self, id: &ContainerId) -> bool {
         self.sim.with(|host| host.process_dies(id, 137));
         true
+    }
+}
+
+/// The simulated host's registry.
+struct Published {
+    sim: Sim,
+    all: Vec<String>,
+}
+
+impl Registry for Published {
+    fn publish(&mut self, repository: &str, tag: &str, version: &str) -> String {
+        let reference = self.reference(repository, tag);
+        // Another version is another image under the same name.
+        let facts = ImageFacts { id: made_up(&format!("{reference} {version}")).id, ..made_up(&reference) };
+        let digest = facts.id.0.replace("sha256:", &format!("{}@sha256:", reference.replace(":1", "")));
+        self.sim.with(|host| host.publish(&reference, ImageFacts { digests: vec![digest], ..facts }));
+        self.all.push(reference.clone());
+        reference
+    }
+
+    fn reference(&self, repository: &str, tag: &str) -> String {
+        format!("127.0.0.1:5000/{repository}:{tag}")
+    }
+
+    fn lock(&mut self) {
+        self.sim.with(|host| host.registry.private.extend(self.all.iter().cloned()));
+    }
+
+    fn down(&mut self) {
+        self.sim.with(|host| host.registry.down = true);
     }
 }
 

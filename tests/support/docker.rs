@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use super::machine;
+
 thread_local! {
     /// The engine this test's calls go to; `None`: the machine's own.
     static ENGINE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -18,7 +20,7 @@ pub fn use_engine(address: Option<String>) {
 
 /// Makes a command talk to this test's engine.
 pub fn aim(command: &mut Command) {
-    match ENGINE.with_borrow(Clone::clone) {
+    match ENGINE.with_borrow(Clone::clone).or_else(machine::address) {
         Some(address) => command.env("DOCKER_HOST", address),
         None => command.env_remove("DOCKER_HOST"),
     };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-const ENGINE: &str = "/var/run/docker.sock";
+use super::machine;
 
 pub struct Forwarder {
     path: PathBuf,
@@ -66,7 +66,7 @@ impl Drop for Forwarder {
 
 fn forward(client: UnixStream, connections: &Mutex<Vec<UnixStream>>) {
     let _ = client.set_nonblocking(false);
-    let Ok(engine) = UnixStream::connect(ENGINE) else { return };
+    let Ok(engine) = UnixStream::connect(machine::socket()) else { return };
     for (from, to) in [(&client, &engine), (&engine, &client)] {
         let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
         thread::spawn(move || {

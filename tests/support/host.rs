@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::daemon::Daemon;
 use super::docker::{Seen, aim, docker, engine_answers, inspect, labelled, try_docker, try_labelled};
+use super::machine;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 
@@ -58,7 +59,7 @@ impl Host {
     /// `None` where no engine answers.
     pub fn new() -> Option<Self> {
         if !engine_answers() {
-            eprintln!("SKIPPED: no Docker engine answers; nothing about a real engine was tested here");
+            machine::skip("no Docker engine answers; nothing about a real engine was tested here");
             return None;
         }
         Some(Self::without_engine())

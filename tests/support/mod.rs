@@ -10,6 +10,7 @@ pub mod docker;
 pub mod files;
 pub mod forward;
 pub mod host;
+pub mod machine;
 pub mod private_engine;
 pub mod registry;
 pub mod wait;

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::docker::{self, try_docker};
+use super::machine;
 use super::wait::{DEADLINE, try_wait, wait_for};
 
 pub struct PrivateEngine {
@@ -35,7 +36,7 @@ impl PrivateEngine {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]).arg(&data);
         if !mount.output().is_ok_and(|out| out.status.success()) {
-            eprintln!("SKIPPED: a disk of the test's own needs the right to mount one");
+            machine::skip("a disk of the test's own needs the right to mount one");
             return None;
         }
         engine.up();
@@ -63,7 +64,7 @@ impl PrivateEngine {
             .iter()
             .all(|name| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success()));
         if !is_root || !there {
-            eprintln!("SKIPPED: an engine of the test's own needs root, dockerd, unshare and nsenter");
+            machine::skip("an engine of the test's own needs root, dockerd, unshare and nsenter");
             return None;
         }
         // A short path: the name of a unix socket has at most 107 bytes.

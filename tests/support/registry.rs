@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::docker::docker;
+use super::machine;
 use super::wait::{free_port, get, wait_for};
+
+/// One user in htpasswd's form, whose password nobody needs.
+const PASSWORDS: &str = "someone:$2y$05$abcdefghijklmnopqrstuu5s0J9bYHvT4Nq1v1p0bSVpCw4Y4DU5i\n";
 
 pub struct Registry {
     port: u16,
     folder: PathBuf,
+    locked: bool,
     child: Option<Child>,
 }
 
@@ -17,10 +22,11 @@ impl Registry {
     /// `None` where docker-registry is not installed.
     pub fn start(folder: &Path) -> Option<Self> {
         if Command::new("docker-registry").arg("--version").output().is_err() {
-            eprintln!("SKIPPED: docker-registry is not installed; nothing about a registry was tested here");
+            machine::skip("docker-registry is not installed; nothing about a registry was tested here");
             return None;
         }
-        let mut registry = Self { port: free_port(), folder: folder.join("registry"), child: None };
+        let mut registry =
+            Self { port: free_port(), folder: folder.join("registry"), locked: false, child: None };
         fs::create_dir_all(&registry.folder).unwrap();
         registry.up();
         Some(registry)
@@ -29,8 +35,15 @@ impl Registry {
     /// Starts it again on the same port with the same images.
     pub fn up(&mut self) {
         let config = self.folder.join("config.yml");
+        let auth = if self.locked {
+            let passwords = self.folder.join("passwords");
+            fs::write(&passwords, PASSWORDS).unwrap();
+            format!("auth:\n  htpasswd: {{ realm: test, path: {} }}\n", passwords.display())
+        } else {
+            String::new()
+        };
         let text = format!(
-            "version: 0.1\nlog: {{ level: warn }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp:\n  addr: 127.0.0.1:{}\n",
+            "version: 0.1\n{auth}log: {{ level: warn }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp:\n  addr: 127.0.0.1:{}\n",
             self.folder.join("files").display(),
             self.port
         );
@@ -46,6 +59,13 @@ impl Registry {
             .unwrap();
         self.child = Some(child);
         wait_for("the registry answers", || get(self.port, "/v2/"));
+    }
+
+    /// From now on it asks for credentials, which nobody has.
+    pub fn lock(&mut self) {
+        self.down();
+        self.locked = true;
+        self.up();
     }
 
     pub fn down(&mut self) {

@@ -86,6 +86,8 @@ fn refused(call: Call, status: u16, message: &str, look: Look) -> Failure {
         (404, Look::There { .. }) if !matches!(call, Call::Start | Call::Join) => Failure::Conflict,
         (404, _) => Failure::NotFound,
         (409, Look::There { status: ContainerStatus::Removing, .. }) => Failure::InProgress,
+        // Right at its beginning, a removal by somebody else shows in no state yet: the words are all there is.
+        (409, _) if message.contains("is already in progress") => Failure::InProgress,
         (403 | 409, _) => Failure::Conflict,
         // A proxy before the engine that could not reach it; the later ones may have passed the request on.
         (503, _) => Failure::Unreachable,
@@ -99,8 +101,13 @@ fn refused(call: Call, status: u16, message: &str, look: Look) -> Failure {
 
 /// A start that the engine tried. It leaves 126 or 127 as the exit code when the command cannot be run.
 fn failed_start(message: &str, look: Look) -> Failure {
-    const PORT: [&str; 3] =
-        ["port is already allocated", "address already in use", "ports are not available"];
+    const PORT: [&str; 4] = [
+        "port is already allocated",
+        // Every one of a range.
+        "all ports are allocated",
+        "address already in use",
+        "ports are not available",
+    ];
     const SPEC: [&str; 4] = [
         "unable to find user",
         "unable to find group",
@@ -282,6 +289,20 @@ mod tests {
                 "removal of container 5f1e is already in progress",
                 there(Removing, 0),
                 Failure::InProgress,
+            ),
+            (
+                Write,
+                409,
+                "removal of container 5f1e is already in progress",
+                there(Exited, 0),
+                Failure::InProgress,
+            ),
+            (
+                Start,
+                500,
+                "driver failed programming external connectivity on endpoint a (f): Bind for 0.0.0.0:8080 failed: all ports are allocated",
+                created,
+                Failure::PortBusy,
             ),
             (
                 Write,

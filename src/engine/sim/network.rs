@@ -50,6 +50,13 @@ impl Host {
         self.add_network(Network { name: name.to_owned(), driver: "bridge".to_owned(), labels })
     }
 
+    /// Makes a volume past every check, as another tool does.
+    pub fn foreign_volume(&mut self, name: &str) {
+        let volume =
+            ObservedVolume { name: name.to_owned(), driver: "local".to_owned(), labels: BTreeMap::new() };
+        self.volumes.insert(name.to_owned(), volume);
+    }
+
     fn add_network(&mut self, network: Network) -> String {
         let id = self.next_id("network");
         let name = network.name.clone();
@@ -125,12 +132,28 @@ impl Host {
     }
 
     pub(super) fn run_disconnect(&mut self, network: &str, id: &ContainerId) -> Result<()> {
+        let known = self.networks.get(network).map(|network| network.name.clone());
         let container = self.container_mut(Op::Disconnect, id)?;
-        let before = container.networks.len();
-        container.networks.retain(|_, at| at.network_id != network);
-        if container.networks.len() < before {
-            let name = self.networks.get(network).map_or(network, |network| network.name.as_str()).to_owned();
+        let refuse =
+            |kind, text: String| Err(EngineError::new(Op::Disconnect.as_str(), &container.name, kind, text));
+        let attached = container.networks.values().any(|at| at.network_id == network);
+        let name = match known {
+            Some(name) => name,
+            None if attached && container.status.is_up() => {
+                return refuse(Failure::NotFound, format!("network {network} not found"));
+            }
+            None => network.to_owned(),
+        };
+        // A container that is down is on networks by their names: on one made anew as well, and no more by the id of one that is gone.
+        let leaves = |at: &ObservedEndpoint| !container.status.is_up() || at.network_id == network;
+        if container.networks.get(&name).is_some_and(leaves) {
+            container.networks.remove(&name);
             self.emit(EventKind::Network, "disconnect", &name, BTreeMap::new());
+            return Ok(());
+        }
+        if attached {
+            let text = format!("container {} is not connected to the network {network}", id.0);
+            return refuse(Failure::Internal, text);
         }
         Ok(())
     }

@@ -187,7 +187,8 @@ async fn several_networks_are_joined_before_the_start_even_with_a_twin_of_the_sa
     // Old engines make a second network of the same name without a word; newer ones refuse.
     let twin = json!({ "Name": front.name, "Labels": { "evenkeel-test": owner } }).to_string();
     let twin_made = std::process::Command::new("curl")
-        .args(["--silent", "--fail", "--unix-socket", "/var/run/docker.sock"])
+        .args(["--silent", "--fail", "--unix-socket"])
+        .arg(crate::support::machine::socket())
         .args(["--header", "Content-Type: application/json", "--data", &twin])
         .arg("http://engine/v1.41/networks/create")
         .output()

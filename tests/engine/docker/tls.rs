@@ -99,7 +99,7 @@ async fn certificates_are_shown_and_asked_for_and_a_stranger_is_refused() {
         return inside(&port).await;
     }
     if Command::new("openssl").arg("version").output().is_err() {
-        eprintln!("SKIPPED: there is no openssl to serve TLS with");
+        crate::support::machine::skip("there is no openssl to serve TLS with");
         return;
     }
     let (root, strangers) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
