@@ -19,6 +19,7 @@ pub mod schema;
 mod service;
 mod show;
 mod status;
+mod supervise;
 pub mod validate;
 mod why;
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{chain, settings};
-use super::{assemble, out};
+use super::{assemble, out, supervise};
 use crate::config::{DaemonFlags, Flags, Listen, Settings, WatchKind};
 use crate::controller::inbound::Followed;
 use crate::controller::progress::Silent;
@@ -18,6 +18,7 @@ use crate::controller::store::{Store, StoreHealth};
 use crate::controller::trigger::Signal;
 use crate::engine::{Engine, Observe, sim};
 use crate::metrics::Metrics;
+use crate::metrics::api::Api;
 use crate::metrics::server::Server;
 use crate::source::{self, DirSource};
 
@@ -82,8 +83,11 @@ async fn daemon(settings: &Settings, kind: EngineKind) -> Result<u8, String> {
     let setup = setup(settings, kind, store, Arc::clone(&metrics)).await?;
     let daemon = Daemon::new(setup).await.map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(Arc::new(daemon.handle()), metrics, stop.clone()));
+    let handle = Arc::new(daemon.handle());
+    let supervised = supervise::follow(Arc::clone(&handle) as Arc<dyn Api>);
+    let serving = tokio::spawn(server.serve(handle, metrics, stop.clone()));
     let reason = daemon.run(signals).await;
+    supervised.abort();
     stop.cancel();
     // Answers under way have their own deadline; a server that panicked has told so itself.
     let _served = serving.await;
@@ -163,6 +167,9 @@ fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
         let sender = sender.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
+                if meaning != Signal::Reload {
+                    supervise::stopping();
+                }
                 if sender.send(meaning).await.is_err() {
                     return;
                 }

@@ -32,6 +32,7 @@ mod schema;
 mod server;
 mod source;
 mod store;
+mod supervised;
 mod tour;
 
 #[path = "../support/mod.rs"]
