@@ -4,7 +4,7 @@
 #   scripts/setup.sh [--tools] [--engine] [--tests]     (no argument: all three)
 #     --tools    compiler, linker, Rust toolchain
 #     --engine   a running Docker engine
-#     --tests    what only the tests use: a registry for loopback
+#     --tests    what only the tests use: a registry for loopback, strace
 #
 # Exit codes: 0 ready; 1 the tools are missing and could not be installed; 3 all is well but for a Docker engine, which is
 # not there and may not be installed or started here (the reason is printed).
@@ -142,6 +142,8 @@ wait_for_socket_of_init() {
 }
 
 tests() {
+    # strace kills the store's writer at every system call, and answers calls with errors.
+    command -v strace >/dev/null || install_packages strace || say "without strace the store is not killed at every write, and the tests say so"
     # Engines of the tests' own live in network namespaces of their own.
     command -v ip >/dev/null || install_packages iproute2 || say "without iproute2 the tests with an engine of their own fail"
     command -v docker-registry >/dev/null && return 0

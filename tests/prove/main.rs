@@ -4,3 +4,4 @@
 
 mod converge;
 mod specs;
+mod store;

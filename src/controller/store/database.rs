@@ -5,11 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::dir::{self, DATABASE, DRAFT};
 use super::error::StoreError;
 use super::row::Row;
+use crate::controller::clock;
 
 /// Raised with every change of the tables or of the rows' format; an older evenkeel then refuses the file.
 pub(super) const SCHEMA_VERSION: i64 = 1;
@@ -88,6 +90,8 @@ pub(super) fn open(dir: &Path, instance: &str) -> Result<Connection, StoreError>
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
+    // One that is not ours is left as it is, its log too, which SQLite would move into it when we close.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     check_origin(&connection, path)?;
     match stored_instance(&connection, path)? {
         Some(found) if found == instance => {}
@@ -100,6 +104,7 @@ pub(super) fn open(dir: &Path, instance: &str) -> Result<Connection, StoreError>
         }
         None => return Err(StoreError::corrupt(path, "it names no instance")),
     }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
     // FULL: a commit has reached the disk when it returns. That is what "durable before the act" stands on.
     connection
         .execute_batch(
@@ -115,15 +120,30 @@ pub(super) fn open(dir: &Path, instance: &str) -> Result<Connection, StoreError>
     for query in QUERIES {
         connection.prepare(query).map_err(failed)?;
     }
-    // Proves that it can be written, before anything is decided on the strength of it.
-    connection
-        .execute(
-            "INSERT INTO meta (key, value) VALUES ('evenkeel.version', ?1)
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            params![env!("CARGO_PKG_VERSION")],
-        )
-        .map_err(|source| StoreError::database("write to", path, source))?;
+    settle(&connection).map_err(|source| StoreError::database("write to", path, source))?;
     Ok(connection)
+}
+
+/// Proves that it can be written, and that what is in it lasts, before anything is decided on the strength of it.
+///
+/// The log may hold a transaction whose writer was killed, or told of an I/O error, before it reached the disk. It reads as
+/// saved, and after a failed `fsync` no later one brings it back (the kernel takes the pages for written). So all of the
+/// log is written anew, into the database, and emptied.
+fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    // The time makes it another value: SQLite writes nothing for an update that changes nothing.
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('evenkeel.version', ?1), ('evenkeel.opened', ?2)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        params![env!("CARGO_PKG_VERSION"), clock::wall().0.to_string()],
+    )?;
+    let (pages, moved) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    })?;
+    if pages == moved {
+        return Ok(());
+    }
+    // A reader that does not end kept a part of it back.
+    Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None))
 }
 
 /// Opens `state.db` beside a running daemon or without one. Changes nothing.

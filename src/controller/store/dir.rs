@@ -36,7 +36,8 @@ pub(super) fn prepare(dir: &Path) -> Result<PathBuf, StoreError> {
         fs::create_dir_all(parent).map_err(failed("create the folders above"))?;
     }
     match DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => {}
+        // A name lasts when the directory it stands in was synced: what is in a directory that is gone is not durable.
+        Ok(()) => sync(&dir.join(".."))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(StoreError::file("create the state directory", dir, error)),
     }
