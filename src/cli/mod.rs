@@ -17,7 +17,7 @@ pub mod render;
 mod run;
 pub mod schema;
 mod service;
-mod show;
+pub mod show;
 mod status;
 mod supervise;
 pub mod validate;

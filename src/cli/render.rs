@@ -140,13 +140,16 @@ fn harmless(text: &str) -> String {
     text.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { '\u{bf}' } else { c }).collect()
 }
 
+/// Control characters, and marks that turn the direction of writing around: a terminal obeys them.
+#[must_use]
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text from files must not steer the terminal: control characters and marks of writing direction are shown as escapes.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if !text.contains(steers) {
         return text.to_owned();
     }
@@ -194,7 +197,10 @@ fn position(snapshot: &Snapshot, file: &str, offset: usize) -> (usize, usize) {
 
 /// <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 fn github(diagnostic: &Diagnostic) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let data = |text: &str| {
+        let lines: Vec<String> = text.split('\n').map(|line| shown(&line.replace('%', "%25"))).collect();
+        lines.join("%0A")
+    };
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut message = diagnostic.message.clone();
     for line in std::iter::once(&diagnostic.primary.text).chain(&diagnostic.helps) {

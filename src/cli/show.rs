@@ -3,6 +3,7 @@
 use anstyle::Style;
 
 use super::out;
+use super::render::steers;
 use crate::state::condition::{Condition, ConditionKind};
 use crate::state::time::Timestamp;
 
@@ -66,10 +67,11 @@ impl Table {
 }
 
 /// Text that came from a container, an engine or a registry, safe for a terminal.
-pub(super) fn clean(text: &str) -> String {
+#[must_use]
+pub fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let shown = c == '\n' || !c.is_control();
+            let shown = c == '\n' || !steers(c);
             let (plain, escaped) = if shown { (Some(c), None) } else { (None, Some(c.escape_unicode())) };
             plain.into_iter().chain(escaped.into_iter().flatten())
         })
@@ -77,7 +79,8 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// One line of it.
-pub(super) fn one_line(text: &str) -> String {
+#[must_use]
+pub fn one_line(text: &str) -> String {
     clean(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 

@@ -73,7 +73,7 @@ fn unknown(path: &str) -> String {
         .find(|known| Some(last(known)) == path.rsplit('.').next())
         .or_else(|| nearest(path, paths));
     let hint = hint.map(|hint| format!("; did you mean {hint}?")).unwrap_or_default();
-    format!("there is no setting {path}{hint}")
+    format!("there is no setting {}{hint}", path.escape_debug())
 }
 
 fn scalar(value: &DeValue<'_>) -> Option<String> {

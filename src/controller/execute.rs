@@ -178,7 +178,7 @@ fn escape_into(line: &str, out: &mut String) {
     for character in line.chars() {
         // Beside the control characters: those that turn the direction of text around.
         let hostile = character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match character {
             '\t' => out.push(' '),
             _ if hostile => {

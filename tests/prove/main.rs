@@ -3,5 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod converge;
+mod fuzz;
 mod specs;
 mod store;
+
+#[path = "../fuzz_targets/mod.rs"]
+mod fuzz_targets;

@@ -26,13 +26,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 pub use error::{StoreError, StoreErrorKind};
+pub use row::Row;
 
 use super::clock;
 use crate::desired::ident::ServiceId;
 use crate::state::record::{HistoryEntry, Record};
 use dir::{DATABASE, FileId, Lock};
 use records::{Damaged, read_records, service_id, write};
-use row::Row;
 
 /// What the store found when it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -49,7 +49,7 @@ pub(super) fn mounts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Mounts
         for item in reader.list(&field, "volumes = [\"./folder:/path\"]").unwrap_or_default() {
             let found = match &item.node.value {
                 Value::Table(_) => long(reader, &item),
-                Value::String(text) => short(reader, &item, text),
+                Value::String(_) => reader.text(&item).and_then(|text| short(reader, &item, text)),
                 _ => {
                     reader.wrong_type(&item, "text or a table", "\"./folder:/path\"");
                     None

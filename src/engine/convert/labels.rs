@@ -87,7 +87,7 @@ pub fn of_volume(volume: &VolumeSpec, owner: &str) -> BTreeMap<String, String> {
 pub fn decode(labels: &BTreeMap<String, String>, owner: &str) -> Result<OwnLabels, NotOurs> {
     let found = labels.get(label::OWNER).ok_or(NotOurs::NoOwner)?;
     if found != owner {
-        return Err(NotOurs::OtherOwner(found.clone()));
+        return Err(NotOurs::OtherOwner(piece(found)));
     }
     let project = parsed(labels, label::PROJECT, ProjectName::new)?;
     let service = parsed(labels, label::SERVICE, ServiceName::new)?;
@@ -117,9 +117,14 @@ fn parsed<T>(
     parse(value).ok_or_else(|| malformed(name, value))
 }
 
-/// Label values come from whoever made the container, so a message carries only a short piece of one.
 fn malformed(name: &'static str, value: &str) -> NotOurs {
-    NotOurs::Malformed { name, value: value.chars().filter(|c| !c.is_control()).take(40).collect() }
+    NotOurs::Malformed { name, value: piece(value) }
+}
+
+/// Label values come from whoever made the container, so a message carries only a short piece of one, and nothing of it that
+/// a terminal would obey.
+fn piece(value: &str) -> String {
+    value.escape_debug().take(60).collect()
 }
 
 fn slot(text: &str) -> Option<u32> {

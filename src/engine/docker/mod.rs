@@ -14,8 +14,8 @@ mod create;
 pub mod fault;
 mod observe;
 mod pull;
-mod streams;
-mod wire;
+pub mod streams;
+pub mod wire;
 mod write;
 
 use std::sync::Arc;

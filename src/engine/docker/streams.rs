@@ -9,21 +9,22 @@ use crate::engine::LogChunk;
 
 /// The longest event line that is read. A longer one is some container's labels (they may be megabytes) and is skipped;
 /// events only say where to look, and the regular look at everything finds what they left out.
-const LINE_CAP: usize = 1 << 20;
+pub const LINE_CAP: usize = 1 << 20;
 /// The most of one log frame that is held back to be handed on in one piece.
-const FRAME_CAP: usize = 64 << 10;
+pub const FRAME_CAP: usize = 64 << 10;
 const FRAME_HEADER: usize = 8;
 
 /// Cuts at line ends.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub struct Lines {
     held: Vec<u8>,
     /// The line being read is too long: drop it up to its end.
     skipping: bool,
 }
 
 impl Lines {
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    /// Lines that are whole with these bytes; empty ones and those longer than [`LINE_CAP`] are left out.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = match piece.strip_suffix(b"\n") {
@@ -46,22 +47,30 @@ impl Lines {
         }
         lines
     }
+
+    /// Bytes held back until their line ends: never more than [`LINE_CAP`].
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
 }
 
 /// Takes the frames of a log apart: a header of eight bytes (stream, three zeros, length) and so many bytes of output. A
 /// container with a terminal has one stream without frames.
 #[derive(Debug)]
-pub(super) enum Demux {
+pub enum Demux {
     Terminal,
     Frames { held: BytesMut, stderr: bool, left: usize },
 }
 
 impl Demux {
-    pub(super) fn new(terminal: bool) -> Self {
+    #[must_use]
+    pub fn new(terminal: bool) -> Self {
         if terminal { Self::Terminal } else { Self::Frames { held: BytesMut::new(), stderr: false, left: 0 } }
     }
 
-    pub(super) fn push(&mut self, bytes: Bytes) -> Vec<LogChunk> {
+    /// What can be handed on now.
+    pub fn push(&mut self, bytes: Bytes) -> Vec<LogChunk> {
         let (held, stderr, left) = match self {
             Self::Terminal => return vec![LogChunk { stderr: false, bytes }],
             Self::Frames { held, stderr, left } => (held, stderr, left),
@@ -88,12 +97,21 @@ impl Demux {
     }
 
     /// What is left when the connection ends within a frame.
-    pub(super) fn finish(&mut self) -> Option<LogChunk> {
+    pub fn finish(&mut self) -> Option<LogChunk> {
         match self {
             Self::Frames { held, stderr, left } if *left > 0 && !held.is_empty() => {
                 Some(LogChunk { stderr: *stderr, bytes: held.split().freeze() })
             }
             _ => None,
+        }
+    }
+
+    /// Bytes held back until their frame is whole: less than [`FRAME_CAP`] between two calls.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Terminal => 0,
+            Self::Frames { held, .. } => held.len(),
         }
     }
 }
@@ -149,7 +167,7 @@ mod tests {
         let mut found = Vec::new();
         for _ in 0..40 {
             found.extend(lines.push(&vec![b'x'; 64 << 10]));
-            assert!(lines.held.len() <= LINE_CAP);
+            assert!(lines.held() <= LINE_CAP);
         }
         found.extend(lines.push(b"\nnext\n"));
         assert_eq!(found, [b"next".to_vec()]);

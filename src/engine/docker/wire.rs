@@ -324,8 +324,15 @@ pub(super) async fn within<T>(
 }
 
 async fn read_json<T: DeserializeOwned + answers::Answer>(answer: Answer) -> Result<T, WireError> {
-    let bytes = collected(answer.into_body(), ANSWER_CAP).await?;
-    let read: T = serde_json::from_slice(&bytes).map_err(|error| WireError::Garbled(json_fault(&error)))?;
+    decode(&collected(answer.into_body(), ANSWER_CAP).await?)
+}
+
+/// Reads the body of an answer. PURE.
+///
+/// # Errors
+/// `Garbled`, with the place of the fault and nothing of the body.
+pub fn decode<T: DeserializeOwned + answers::Answer>(bytes: &[u8]) -> Result<T, WireError> {
+    let read: T = serde_json::from_slice(bytes).map_err(|error| WireError::Garbled(json_fault(&error)))?;
     if !read.is_complete() {
         return Err(WireError::Garbled("it does not say what it is about".to_owned()));
     }
@@ -355,10 +362,15 @@ async fn collected(
 
 /// The status counts even when the body is cut short.
 async fn refusal(status: u16, body: BoxStream<'static, Result<Bytes, WireError>>) -> WireError {
-    let bytes = collected(body, REFUSAL_CAP).await.unwrap_or_default();
-    let message = match serde_json::from_slice::<answers::Refusal>(&bytes) {
+    refused(status, &collected(body, REFUSAL_CAP).await.unwrap_or_default())
+}
+
+/// What a refusal says, whatever its body is. PURE.
+#[must_use]
+pub fn refused(status: u16, bytes: &[u8]) -> WireError {
+    let message = match serde_json::from_slice::<answers::Refusal>(bytes) {
         Ok(refusal) if !refusal.message.is_empty() => refusal.message,
-        _ => String::from_utf8_lossy(&bytes).into_owned(),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
     };
     WireError::Refused { status, message: trimmed(&message) }
 }
