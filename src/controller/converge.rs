@@ -101,9 +101,7 @@ async fn play(dispatch: &mut Dispatch, clock: &ManualClock, sim: &Sim) {
 }
 
 async fn deliver(host: &Host, dispatch: &mut Dispatch, scope: &BTreeSet<Key>, mail: &Mail) {
-    if mail.engine_lost {
-        host.next_session().await;
-    }
+    host.hear_of_engine(mail).await;
     dispatch.deliver(mail, |key| scope.contains(key));
     if mail.engine == Some(Ok(())) || mail.resync {
         // What happened before the subscription stood is unknown.

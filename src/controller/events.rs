@@ -24,9 +24,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// Follows the engine's events for ever and reconnects. Ends only when it is aborted.
 pub async fn follow(engine: Arc<dyn Observe>, owner: String, inbox: Arc<Inbox>, metrics: Arc<Metrics>) {
     let mut wait = FIRST_WAIT;
+    let mut was_lost = false;
     loop {
         let error = match engine.events().await {
             Ok(mut stream) => {
+                // A stream that was cut, by a proxy or a slow line, is not the end of an engine.
+                if std::mem::take(&mut was_lost) && engine.is_same_process().await == Ok(true) {
+                    inbox.post(Trigger::EngineSame);
+                }
                 inbox.post(Trigger::EngineUp);
                 wait = FIRST_WAIT;
                 loop {
@@ -47,6 +52,7 @@ pub async fn follow(engine: Arc<dyn Observe>, owner: String, inbox: Arc<Inbox>, 
             }
             Err(error) => error,
         };
+        was_lost = true;
         inbox.post(Trigger::EngineDown(error));
         // Jitter, so that many hosts behind one proxy do not come back in step.
         tokio::time::sleep(wait.mul_f64(0.75 + fastrand::f64() / 2.0)).await;

@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::measured::Measured;
 use super::progress::Progress;
 use super::records::{Records, RecordsError};
-use super::trigger::Inbox;
+use super::trigger::{Inbox, Mail};
 use super::wish::Wish;
 use crate::desired::ident::ServiceId;
 use crate::engine::Engine;
@@ -20,6 +20,10 @@ use crate::metrics::api::{ApiError, Command};
 use crate::state::decide::Limits;
 use crate::state::observed::{ContainerId, EngineSession};
 use crate::state::record::{HistoryEntry, Memo, Record};
+use crate::state::time::Mono;
+
+/// How long the engine's events are waited for to tell whether a lost engine is the one that was there before. Milliseconds.
+const DOUBT_MS: u64 = 10_000;
 
 /// Pulls at a time on one host (DESIGN.md 7): more only share the same line.
 pub const PULLS: usize = 4;
@@ -63,6 +67,8 @@ pub struct Host {
     pub guard: super::guard::Gatekeeper,
     wish: RwLock<Option<Arc<Wish>>>,
     session: AtomicU64,
+    /// The session before the engine was lost, and when that was, while it is not known yet whether it is another one.
+    doubt: Mutex<Option<(EngineSession, Mono)>>,
     cells: Mutex<BTreeMap<ServiceId, Arc<tokio::sync::Mutex<Cell>>>>,
     requests: Mutex<BTreeMap<ServiceId, Vec<Request>>>,
     stopping: AtomicBool,
@@ -114,6 +120,7 @@ impl Host {
             guard: super::guard::Gatekeeper::default(),
             wish: RwLock::default(),
             session: AtomicU64::new(session.0),
+            doubt: Mutex::default(),
             cells: Mutex::default(),
             requests: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -140,10 +147,33 @@ impl Host {
         EngineSession(self.session.load(Ordering::SeqCst))
     }
 
-    /// The connection to the engine was lost: what is asked from now on belongs to another session. Remembered, so that
-    /// requests of an earlier session are known to be dead also after a restart of ours.
-    pub async fn next_session(&self) {
-        let session = EngineSession(self.session.fetch_add(1, Ordering::SeqCst).saturating_add(1));
+    /// What the mail says of the connection to the engine. While it is lost nothing is decided; what is asked from then on belongs
+    /// to another session, unless the engine turns out to be the same process.
+    pub async fn hear_of_engine(&self, mail: &Mail) {
+        if mail.engine_lost {
+            let before = self.session();
+            lock(&self.doubt).get_or_insert((before, self.clock.now().mono));
+            self.set_session(EngineSession(before.0.saturating_add(1))).await;
+        }
+        if mail.engine == Some(Ok(())) {
+            let in_time = self.is_in_doubt();
+            let before = lock(&self.doubt).take();
+            if let (true, true, Some((before, _))) = (mail.engine_same, in_time, before) {
+                tracing::debug!("the engine is the process it was");
+                self.set_session(before).await;
+            }
+        }
+    }
+
+    /// Whether the engine may be another process than the one that was asked before. For a while: an engine that answers but gives
+    /// no events is taken for another one then.
+    pub fn is_in_doubt(&self) -> bool {
+        lock(&self.doubt).is_some_and(|(_, since)| self.clock.now().mono.since(since) < DOUBT_MS)
+    }
+
+    /// Remembered, so that requests of an earlier session are known to be dead also after a restart of ours.
+    async fn set_session(&self, session: EngineSession) {
+        self.session.store(session.0, Ordering::SeqCst);
         if let Err(error) = self.records.set_session(session).await {
             // Too low a number after a restart only keeps an open question open.
             tracing::warn!(%error, "could not remember the engine session");

@@ -74,6 +74,9 @@ impl Observe for Measured {
     async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         self.time("events", self.engine.events()).await
     }
+    async fn is_same_process(&self) -> Result<bool> {
+        self.time("events", self.engine.is_same_process()).await
+    }
     async fn logs(
         &self,
         id: &ContainerId,

@@ -186,6 +186,10 @@ impl Pass<'_> {
             // The connection was lost while we looked: parts of this view may be from before.
             return Turn::Again;
         }
+        if self.host.is_in_doubt() {
+            // Whether this is the engine of before is known in a moment, and everything is looked at then.
+            return Turn::End(PassEnd::At(self.host.clock.now().mono.after(BREATHER_MS)));
+        }
         self.count_restarts(cell, &observed);
         self.seen = summary(&observed);
         let now = self.host.clock.now();

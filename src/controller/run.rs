@@ -259,10 +259,7 @@ impl Loop {
     async fn deliver(&mut self, mail: Mail) -> Option<Signal> {
         self.dispatch.deliver(&mail, |_| true);
         self.thorough.asked |= mail.image;
-        if mail.engine_lost {
-            // Whatever was asked before belongs to another session.
-            self.host.next_session().await;
-        }
+        self.host.hear_of_engine(&mail).await;
         match mail.engine {
             Some(Ok(())) => {
                 if self.engine == Engine::Down {

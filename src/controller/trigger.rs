@@ -81,6 +81,8 @@ pub enum Trigger {
     EngineUp,
     /// The connection to the engine was lost, or could not be made.
     EngineDown(EngineError),
+    /// It was lost, and at its other end is the process that was there before.
+    EngineSame,
     /// Look at the whole host.
     Resync,
     Signal(Signal),
@@ -95,14 +97,16 @@ pub struct Mail {
     /// The engine's last word, and whether the connection was lost in between.
     pub engine: Option<Result<(), EngineError>>,
     pub engine_lost: bool,
+    /// What was lost last is found: nothing the engine was asked died with it.
+    pub engine_same: bool,
     pub resync: bool,
     pub signals: Vec<Signal>,
 }
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        let Self { keys, containers, image, engine, engine_lost, resync, signals } = self;
-        let flags = *image || *engine_lost || *resync || engine.is_some();
+        let Self { keys, containers, image, engine, engine_lost, engine_same, resync, signals } = self;
+        let flags = *image || *engine_lost || *engine_same || *resync || engine.is_some();
         !flags && keys.is_empty() && containers.is_empty() && signals.is_empty()
     }
 }
@@ -137,7 +141,9 @@ impl Inbox {
                 Trigger::EngineDown(error) => {
                     mail.engine = Some(Err(error));
                     mail.engine_lost = true;
+                    mail.engine_same = false;
                 }
+                Trigger::EngineSame => mail.engine_same = true,
                 Trigger::Signal(signal) if mail.signals.len() < MOST_SIGNALS => mail.signals.push(signal),
                 Trigger::Signal(_) => {}
             }

@@ -116,6 +116,11 @@ pub trait Observe: Send + Sync + 'static {
     /// Starts when the engine has accepted the subscription: whatever happens after this call returned is in the stream or
     /// ends it. The stream ends with an error or `None` when the connection is lost.
     async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>>;
+    /// Whether the engine that answers now is the very process that the events of an earlier stream came from. `false` where that
+    /// cannot be shown.
+    async fn is_same_process(&self) -> Result<bool> {
+        Ok(false)
+    }
     async fn logs(
         &self,
         id: &ContainerId,

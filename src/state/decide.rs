@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::condition::{Condition, ConditionKind};
 use super::diff;
 use super::observed::{ContainerId, ContainerStatus, Health, ImageId, ObservedContainer, ObservedService};
-use super::plan::{Cause, Next, Planned, Step};
+use super::plan::{Cause, Failure, Next, Planned, Step};
 use super::record::{
     Attempts, HistoryEntry, HistoryEvent, Hold, KeptRevision, Memo, Record, RevisionId, RevisionVerdict,
     Unsettled, UnsettledOp,
@@ -436,6 +436,7 @@ impl<'a> Pass<'a> {
     }
 
     fn finish(mut self, condition: Condition) -> Decision {
+        let condition = self.trouble().unwrap_or(condition);
         self.hold_back_after_trouble();
         self.note_before_acting();
         let changed = self.record != *self.inputs.record;
@@ -499,14 +500,29 @@ impl<'a> Pass<'a> {
             }
         }
         if let Some(at) = waits(&self.memo.trouble)
-            && self.plan.iter().any(|planned| {
-                !planned.housekeeping && !matches!(planned.step, Step::Pull { .. } | Step::Start { .. })
-            })
+            && self.plan.iter().any(is_held_back)
         {
             self.plan.clear();
             self.look_at(at);
         }
     }
+
+    /// What the engine said to a step that is still to be done. "Rolling out" would not be the whole truth while, say, its disk is full.
+    fn trouble(&self) -> Option<Condition> {
+        let trouble = self.memo.trouble.as_ref().filter(|_| self.plan.iter().any(is_held_back))?;
+        let (reason, next) = match trouble.kind {
+            Failure::NoSpace => {
+                ("DiskFull", "free some space where the engine keeps its files; it is tried again")
+            }
+            _ => ("StepFailed", "it is tried again"),
+        };
+        Some(Condition::new(ConditionKind::Waiting, reason, format!("{}; {next}", trouble.text)))
+    }
+}
+
+/// Steps that wait after one of them failed. Pulls and starts have pauses of their own.
+fn is_held_back(planned: &Planned) -> bool {
+    !planned.housekeeping && !matches!(planned.step, Step::Pull { .. } | Step::Start { .. })
 }
 
 fn wanted_image(wanted: &Wanted) -> Option<String> {

@@ -192,7 +192,8 @@ impl<'a> Pass<'a> {
         }
         let policy = roll.spec().live.restart;
         let ended_well = container.exit_code == 0 && !gate::restarts_after(policy, 0);
-        if ended_well && container.started_at.is_some() && self.engine_saw_it_end(container) {
+        let known = self.record.completed.as_ref() == Some(&roll.kept.id);
+        if ended_well && container.started_at.is_some() && (known || self.engine_saw_it_end(container)) {
             self.record.completed = Some(roll.kept.id.clone());
             return Slot::Completed;
         }
@@ -253,7 +254,11 @@ impl<'a> Pass<'a> {
         // A container whose policy was taken off (`no`) was on probation or on its way out: its own policy never had a say.
         let probation =
             container.restart == RestartPolicy::No && roll.spec().live.restart != RestartPolicy::No;
-        if gate::restarts_after(roll.spec().live.restart, container.exit_code) && (!spent || probation) {
+        // What runs until it ends by itself with 0 was ended by its engine: an exit code across the death of an engine is not its word.
+        let cut_off = matches!(roll.spec().live.restart, RestartPolicy::OnFailure { .. })
+            && !self.engine_saw_it_end(container);
+        let wants = gate::restarts_after(roll.spec().live.restart, container.exit_code) || cut_off;
+        if wants && (!spent || probation) {
             return self.start(slot, roll, container, view);
         }
         let next =

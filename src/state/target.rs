@@ -159,13 +159,18 @@ pub fn pull_due(
     let here = observed.image.is_some();
     let last = memo.pulled.as_ref().filter(|(pulled, _)| pulled == reference).map(|(_, at)| *at);
     let unknown = !knows_spec(record, &wanted.hash);
+    // Also of a revision that is being rolled out: a prune took its image before a container held it.
+    let good = record.good.as_ref().and_then(|good| kept(record, good));
+    let gone =
+        resolve(wanted, observed, record, memo).is_none() && good.is_none_or(|good| good.hash != wanted.hash);
     match policy {
         PullPolicy::Never => PullDue::No,
-        PullPolicy::Missing if here || !unknown => PullDue::No,
-        PullPolicy::Missing => PullDue::Now("the image is not on this host"),
         PullPolicy::Always if last.is_none() && unknown && memo.pull.is_none() => {
             PullDue::Now("pull_policy is always")
         }
+        _ if gone => PullDue::Now("the image is not on this host"),
+        PullPolicy::Missing if here || !unknown => PullDue::No,
+        PullPolicy::Missing => PullDue::Now("the image is not on this host"),
         PullPolicy::Always => periodic(last, ALWAYS_EVERY_MS, settled, now),
         PullPolicy::Every(_) if !here && unknown => PullDue::Now("the image is not on this host"),
         PullPolicy::Every(seconds) => periodic(last, seconds.saturating_mul(1_000), settled, now),

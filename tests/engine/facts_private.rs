@@ -203,6 +203,26 @@ async fn fact_10_prune_eats_the_safety_net() {
 }
 
 #[tokio::test]
+async fn a_process_is_known_by_the_last_event_it_told_and_another_one_is_told_from_it() {
+    use futures_util::StreamExt;
+    let Some(mut private) = Private::new() else { return };
+    let engine = private.bench.engine();
+    assert!(!engine.is_same_process().await.unwrap(), "nothing was heard yet: nothing is known");
+    let mut events = engine.events().await.unwrap();
+    let id = started(&private.bench, "web", App::Serves).await;
+    let heard = async { while !events.next().await.unwrap().is_ok_and(|event| event.action == "start") {} };
+    tokio::time::timeout(std::time::Duration::from_secs(60), heard).await.expect("the start is told");
+    drop(events);
+    assert!(private.bench.engine().is_same_process().await.unwrap(), "a lost stream is no lost engine");
+    private.bench.engine().stop(&id, Some(1)).await.unwrap();
+    assert!(private.bench.engine().is_same_process().await.unwrap(), "whatever happened since");
+    private.crash();
+    assert!(!private.bench.engine().is_same_process().await.unwrap());
+    private.restart_orderly();
+    assert!(!private.bench.engine().is_same_process().await.unwrap());
+}
+
+#[tokio::test]
 async fn an_engine_that_is_down_is_unreachable_and_its_stream_ends() {
     use futures_util::StreamExt;
     let Some(mut private) = Private::new() else { return };

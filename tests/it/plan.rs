@@ -163,6 +163,9 @@ impl World {
         world.read_desired(case);
         world.read_host(case);
         world.read_record(case);
+        for reference in case.lines("host").iter().filter_map(|line| line.trim().strip_prefix("pruned ")) {
+            world.observed.kept_images.remove(&image_id(reference));
+        }
         for line in case.lines("observed") {
             world.read_container(line);
         }
@@ -215,9 +218,8 @@ impl World {
             match words.as_slice() {
                 ["image", "absent"] => self.observed.image = None,
                 ["image", reference, options @ ..] => self.observed.image = Some(facts(reference, options)),
-                ["pruned", reference] => {
-                    self.observed.kept_images.remove(&image_id(reference));
-                }
+                // Taken from what the record keeps, which is read later.
+                ["pruned", _] => {}
                 ["foreign", name, rest @ ..] => {
                     let compose_project = rest.first().map(|word| (*word).to_owned());
                     let holder = NameHolder { id: container_id("foreign"), owner: None, compose_project };

@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 
 pub use connect::connect;
 use fault::{Call, Look, engine_error};
+use streams::LastEvent;
 use wire::{Wire, WireError, within};
 
 use super::convert::{answers, observed};
@@ -46,6 +47,8 @@ pub struct Docker {
     logins: Option<Arc<dyn RegistryAuth>>,
     /// Networks are made one at a time: before API 1.44 the engine makes a second one of the same name without a word.
     networks: Arc<Mutex<()>>,
+    /// The last event of any stream.
+    last_event: Arc<LastEvent>,
 }
 
 impl Docker {
@@ -62,7 +65,14 @@ impl Docker {
             bollard::API_DEFAULT_VERSION,
         )
         .map_err(|error| EngineError::new("connect", wire.address(), Failure::Invalid, error.to_string()))?;
-        Ok(Self { client, wire, owner: owner.into(), logins: None, networks: Arc::default() })
+        Ok(Self {
+            client,
+            wire,
+            owner: owner.into(),
+            logins: None,
+            networks: Arc::default(),
+            last_event: Arc::default(),
+        })
     }
 
     /// Where pulls get their logins from; without it they are anonymous.

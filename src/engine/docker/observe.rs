@@ -115,11 +115,39 @@ impl Observe for Docker {
         let filters = json!({ "type": ["container", "network", "volume", "image"] }).to_string();
         let path = format!("/events?since={since}&filters={}", encoded(&filters));
         let body = self.wire.open(&path, READ_DEADLINE).await.map_err(|error| fail(&error))?;
-        let cut = |lines: &mut Lines, bytes: Bytes| {
-            lines.push(&bytes).iter().filter_map(|line| events::event(line)).collect()
+        let last = Arc::clone(&self.last_event);
+        let cut = move |lines: &mut Lines, bytes: Bytes| {
+            let lines = lines.push(&bytes);
+            if let Some(line) = lines.last() {
+                last.note(line);
+            }
+            lines.iter().filter_map(|line| events::event(line)).collect()
         };
         let stream = cut_up(body, Lines::default(), cut, |_| Vec::new());
         Ok(stream.map(move |item| item.map_err(|error| fail(&error))).boxed())
+    }
+
+    async fn is_same_process(&self) -> Result<bool> {
+        let Some(at) = self.last_event.at() else { return Ok(false) };
+        let at = format!("{}.{:09}", at / 1_000_000_000, at % 1_000_000_000);
+        let path = format!("/events?since={at}&until={at}");
+        let fail =
+            |error: &WireError| engine_error("recognise", "the engine", Call::Read, error, Look::Blind);
+        let ask = async {
+            let mut body = self.wire.open(&path, READ_DEADLINE).await?;
+            let mut lines = Lines::default();
+            while let Some(bytes) = body.next().await {
+                if lines.push(&bytes?).iter().any(|line| self.last_event.is(line)) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let late = || Err(WireError::Late(READ_DEADLINE));
+        tokio::time::timeout(READ_DEADLINE, ask)
+            .await
+            .unwrap_or_else(|_| late())
+            .map_err(|error| fail(&error))
     }
 
     async fn logs(

@@ -1,5 +1,8 @@
 //! Cutting the engine's endless answers into pieces, with bounded memory. The two cutters are pure; the rest joins them to streams.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
+
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -53,6 +56,46 @@ impl Lines {
     pub fn held(&self) -> usize {
         self.held.len()
     }
+}
+
+/// The last event heard, as a mark to know its engine process by: an engine keeps its events in memory only, so one that still
+/// tells this event is the one that told it before.
+#[derive(Debug, Default)]
+pub(super) struct LastEvent(Mutex<Option<(i64, u64)>>);
+
+impl LastEvent {
+    /// `line` as it came. What is no event leaves the mark as it was.
+    pub(super) fn note(&self, line: &[u8]) {
+        if let Some(mark) = mark(line) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark);
+        }
+    }
+
+    /// When it happened, in nanoseconds since 1970 by the engine's clock.
+    pub(super) fn at(&self) -> Option<i64> {
+        self.get().map(|(at, _)| at)
+    }
+
+    pub(super) fn is(&self, line: &[u8]) -> bool {
+        self.get().is_some_and(|last| mark(line) == Some(last))
+    }
+
+    fn get(&self) -> Option<(i64, u64)> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When an event happened, and a digest of all that was said of it.
+fn mark(line: &[u8]) -> Option<(i64, u64)> {
+    #[derive(serde::Deserialize)]
+    struct When {
+        #[serde(rename = "timeNano")]
+        at: i64,
+    }
+    let When { at } = serde_json::from_slice(line).ok()?;
+    let mut digest = DefaultHasher::new();
+    line.trim_ascii().hash(&mut digest);
+    Some((at, digest.finish()))
 }
 
 /// Takes the frames of a log apart: a header of eight bytes (stream, three zeros, length) and so many bytes of output. A
