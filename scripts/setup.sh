@@ -146,6 +146,9 @@ tests() {
     command -v strace >/dev/null || install_packages strace || say "without strace the store is not killed at every write, and the tests say so"
     # Engines of the tests' own live in network namespaces of their own.
     command -v ip >/dev/null || install_packages iproute2 || say "without iproute2 the tests with an engine of their own fail"
+    # Steps of the wall clock; the tool is a preloaded library.
+    command -v faketime >/dev/null || install_packages faketime ||
+        say "without faketime the tests of clock steps are skipped, and say so"
     command -v docker-registry >/dev/null && return 0
     install_packages docker-registry || say "without docker-registry the tests that pull from a registry are skipped, and say so"
 }

@@ -23,6 +23,8 @@ pub struct Host {
     pub docker_host: Option<String>,
     /// How long files must be still before what left them goes. One second; more where a test must not depend on its own speed.
     pub removal_quiet: &'static str,
+    /// Further variables of evenkeel's environment.
+    pub environment: Vec<(String, String)>,
     root: TempDir,
 }
 
@@ -76,6 +78,7 @@ impl Host {
             state: root.path().join("state"),
             docker_host: None,
             removal_quiet: "1s",
+            environment: Vec::new(),
             project,
             root,
         }
@@ -132,7 +135,8 @@ impl Host {
             .env("EVENKEEL_CONFIG", self.config())
             .envs(SHORT)
             .env("EVENKEEL_INTERVALS_REMOVAL_QUIET", self.removal_quiet)
-            .env("NO_COLOR", "1");
+            .env("NO_COLOR", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         aim(&mut command);
         if let Some(address) = &self.docker_host {
             command.env("DOCKER_HOST", address);

@@ -92,15 +92,24 @@ impl PrivateEngine {
         format!("unix://{}", self.path("s").display())
     }
 
+    /// The same as a path.
+    pub fn socket(&self) -> PathBuf {
+        self.path("s")
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// A command inside the namespace.
+    /// What runs a command inside the namespace.
+    pub fn prefix(&self) -> Vec<String> {
+        vec!["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.namespace.id()), "--".to_owned()]
+    }
+
     fn inside(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id())).arg("--").args(words);
-        command.stdin(Stdio::null());
+        let prefix = self.prefix();
+        let mut command = Command::new(&prefix[0]);
+        command.args(&prefix[1..]).args(words).stdin(Stdio::null());
         command
     }
 

@@ -6,13 +6,16 @@ use std::process::{Child, Command, Stdio};
 
 use super::docker::docker;
 use super::machine;
-use super::wait::{free_port, get, wait_for};
+use super::private_engine::PrivateEngine;
+use super::wait::{free_port, wait_for};
 
 /// One user in htpasswd's form, whose password nobody needs.
 const PASSWORDS: &str = "someone:$2y$05$abcdefghijklmnopqrstuu5s0J9bYHvT4Nq1v1p0bSVpCw4Y4DU5i\n";
 
 pub struct Registry {
     port: u16,
+    /// What runs a command where the registry is: nothing, or `nsenter` with its words.
+    prefix: Vec<String>,
     folder: PathBuf,
     locked: bool,
     child: Option<Child>,
@@ -21,12 +24,21 @@ pub struct Registry {
 impl Registry {
     /// `None` where docker-registry is not installed.
     pub fn start(folder: &Path) -> Option<Self> {
+        Self::start_with(folder, Vec::new())
+    }
+
+    /// The same on the loopback of an engine of the test's own.
+    pub fn start_beside(folder: &Path, engine: &PrivateEngine) -> Option<Self> {
+        Self::start_with(folder, engine.prefix())
+    }
+
+    fn start_with(folder: &Path, prefix: Vec<String>) -> Option<Self> {
         if Command::new("docker-registry").arg("--version").output().is_err() {
             machine::skip("docker-registry is not installed; nothing about a registry was tested here");
             return None;
         }
-        let mut registry =
-            Self { port: free_port(), folder: folder.join("registry"), locked: false, child: None };
+        let folder = folder.join("registry");
+        let mut registry = Self { port: free_port(), prefix, folder, locked: false, child: None };
         fs::create_dir_all(&registry.folder).unwrap();
         registry.up();
         Some(registry)
@@ -49,16 +61,24 @@ impl Registry {
         );
         fs::write(&config, text).unwrap();
         let log = File::create(self.folder.join("log")).unwrap();
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
-        wait_for("the registry answers", || get(self.port, "/v2/"));
+        let mut command = self.command("docker-registry");
+        command.arg("serve").arg(config).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        let answers = format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{0} && printf 'GET /v2/ HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q HTTP <&3",
+            self.port
+        );
+        wait_for("the registry answers", || {
+            let asked = self.command("bash").args(["-c", &answers]).stderr(Stdio::null()).status();
+            asked.is_ok_and(|status| status.success()).then_some(())
+        });
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let words: Vec<&str> = self.prefix.iter().map(String::as_str).chain([program]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).stdin(Stdio::null());
+        command
     }
 
     /// From now on it asks for credentials, which nobody has.
