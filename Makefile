@@ -1,6 +1,6 @@
 # `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
 # Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
-.PHONY: run test engines release lint fmt-check clippy doc deny clean-example
+.PHONY: run test prove engines release lint fmt-check clippy doc deny clean-example
 .NOTPARALLEL:
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -23,6 +23,12 @@ engines:
 	@scripts/setup.sh --tools --tests
 	cargo test --locked --no-run --test engine --test it
 	@for version in 26.1 28.5; do scripts/on-engine.sh $$version scripts/test-engine.sh || exit; done
+
+# Every scenario on the real engine with every policy, kind and offset; figures are printed as they come.
+prove:
+	@scripts/setup.sh --tools --tests
+	@scripts/setup.sh --engine
+	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
 
 # One static binary: it runs on any Linux of this architecture, whatever its C library.
 release:

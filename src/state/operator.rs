@@ -46,7 +46,7 @@ pub fn rollback(record: &Record, to: Option<&str>, reason: &str, now: Timestamp)
     Ok((record, entry))
 }
 
-/// Lets a rejected revision be tried again, and forgets failed starts.
+/// Lets a rejected revision be tried again, or starts what ended, and forgets failed starts.
 pub fn retry(record: &Record, now: Timestamp) -> Operated {
     let mut changed = record.clone();
     let mut retried = None;
@@ -58,6 +58,10 @@ pub fn retry(record: &Record, now: Timestamp) -> Operated {
         }
     }
     changed.completed = None;
+    if retried.is_none() {
+        // What ended and was left so is started as if we had stopped it; what is up is not concerned, and taken out again.
+        changed.stopped.extend(record.containers.iter().cloned());
+    }
     let subject = retried.or_else(|| record.good.as_ref().and_then(|id| target::kept(record, id)).cloned());
     match subject {
         Some(kept) => {

@@ -20,6 +20,7 @@ mod scene;
 mod wire;
 
 #[path = "../support/mod.rs"]
+#[allow(unused_imports)]
 mod support;
 
 /// The whole matrix, or what fits into the time of `make test`?

@@ -3,7 +3,7 @@
 //! Every test gets a [`Host`]: a project name and an owner label nobody else has, a directory of desired state, a directory of
 //! evenkeel's memory, images built from `tests/program`. Dropping it removes every container, network, volume and image it made.
 //! Where no engine answers, [`Host::new`] says so and the test ends: nothing was shown, nothing is claimed.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code)]
 
 pub mod daemon;
 pub mod docker;
