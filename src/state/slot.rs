@@ -289,8 +289,10 @@ impl<'a> Pass<'a> {
             let reason = format!("it could not be started: {}", refused.text);
             return Slot::Failed { reason, container: None };
         }
-        if refused.kind == Failure::NotFound && container.started_at.is_none() {
-            // Something it was created with (a network) is gone: it can never start, and has never run.
+        let expendable = container.started_at.is_none() || self.has_only_named_volumes(container);
+        if refused.kind == Failure::NotFound && expendable {
+            // Something it was created with (a network) is gone: it can never start, and nothing is lost with it. On later engines
+            // (26.1, 28.5) nothing else helps, not even a network made anew under the same name.
             self.step(
                 Some(slot),
                 Step::Remove { id: container.id.clone(), dead: false },
@@ -323,13 +325,17 @@ impl<'a> Pass<'a> {
         container: &ObservedContainer,
         refused: &Attempts,
     ) -> bool {
-        let named = |volume: &String| self.inputs.observed.volumes.contains_key(volume);
         let is_own = container.labels.revision == roll.kept.id;
         refused.kind == Failure::Internal
             && refused.count >= 2
             && !self.memo.remade
             && is_own
-            && container.volumes.values().all(named)
+            && self.has_only_named_volumes(container)
+    }
+
+    /// No anonymous volume, whose data only this container leads to.
+    fn has_only_named_volumes(&self, container: &ObservedContainer) -> bool {
+        container.volumes.values().all(|volume| self.inputs.observed.volumes.contains_key(volume))
     }
 
     /// Starts it, after everything that must be down is known to be down.

@@ -12,6 +12,7 @@ use evenkeel::desired::spec::{
     ContainerPort, ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveSpec, NetworkMode, NetworkSpec,
     PortBinding, Protocol, VolumeSpec,
 };
+use evenkeel::engine::sim::Profile;
 use evenkeel::engine::{Engine, Result};
 use evenkeel::state::observed::{
     ContainerId, ContainerStatus, Health, ImageFacts, ObservedContainer, OwnLabels,
@@ -70,6 +71,8 @@ pub trait Bench: Send + Sync {
     fn engine(&self) -> &dyn Engine;
     /// Project and owner: nothing else on the engine is called so.
     fn project(&self) -> &str;
+    /// What is said of it where engines differ.
+    async fn profile(&self) -> Profile;
     /// The image of an application, made if need be, and what a spec must say to get this behaviour out of it.
     async fn image(&self, app: App) -> (ImageFacts, Told);
     /// An image that declares a volume at `/data` and a health check that passes.

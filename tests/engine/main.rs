@@ -5,21 +5,27 @@
 //! virtual time. Real ones need a Docker engine, clean up behind them, and say `SKIPPED` where there is none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-/// Makes tests of assertions: `simulated::<name>` and `real::<name>`.
+/// Makes tests of assertions: `simulated::<name>`, the same under the profile of each engine, and `real::<name>`.
 macro_rules! contract {
     ($($name:ident),* $(,)?) => {
-        mod simulated {
-            $(#[tokio::test(start_paused = true)]
-            async fn $name() {
-                super::$name(&crate::simulated::Simulated::new()).await;
-            })*
-        }
+        contract!(@simulated simulated, $($name),*);
+        contract!(@simulated simulated_20_10, $($name),*);
+        contract!(@simulated simulated_26_1, $($name),*);
+        contract!(@simulated simulated_28_5, $($name),*);
         mod real {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 if let Some(bench) = crate::real::Real::new().await {
                     super::$name(&bench).await;
                 }
+            })*
+        }
+    };
+    (@simulated $engine:ident, $($name:ident),*) => {
+        mod $engine {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name(&crate::simulated::engines::$engine()).await;
             })*
         }
     };
@@ -37,6 +43,7 @@ mod image;
 mod lifecycle;
 mod network;
 mod ports;
+mod profile;
 mod real;
 mod registry;
 mod restart;
@@ -45,4 +52,5 @@ mod simulated;
 #[allow(unused_imports)]
 #[path = "../support/mod.rs"]
 mod support;
+mod table;
 mod update;

@@ -280,7 +280,7 @@ async fn a_network_made_anew_is_joined_again_under_a_stopped_container(bench: &d
     engine.disconnect(&new, &web).await.unwrap();
     assert!(look(bench, &web).await.networks.is_empty());
     engine.connect(&new, &web, &Endpoint::default(), &BTreeSet::new()).await.unwrap();
-    // From 28 on a container also remembers the id of its first network, and needs it for ever.
+    // Later engines also remember the id of its first network, and need it for ever.
     match engine.start(&web).await {
         Ok(()) => assert_eq!(look(bench, &web).await.networks[&spec.name].network_id, new),
         Err(error) => assert_eq!(error.kind, Failure::NotFound),

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use async_trait::async_trait;
 use evenkeel::engine::docker::{Docker, connect};
+use evenkeel::engine::sim::Profile;
 use evenkeel::engine::{Engine, Observe};
 use evenkeel::state::observed::{ContainerId, ImageFacts};
 
@@ -74,6 +75,11 @@ impl Bench for Real {
 
     fn project(&self) -> &str {
         &self.host.project
+    }
+
+    async fn profile(&self) -> Profile {
+        let version = self.engine.facts().await.unwrap().version;
+        Profile::of(&version).unwrap_or_else(|| panic!("Docker {version} is older than what was measured"))
     }
 
     async fn image(&self, app: App) -> (ImageFacts, Told) {

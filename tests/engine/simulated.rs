@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use evenkeel::engine::Engine;
-use evenkeel::engine::sim::{Behaviour, Foreign, Host, HostPort, Sim, made_up, realtime};
+use evenkeel::engine::sim::{Behaviour, Foreign, Host, HostPort, Profile, Sim, made_up, realtime};
 use evenkeel::state::observed::{ContainerId, ImageFacts};
 use evenkeel::state::plan::Failure;
 
@@ -15,7 +15,14 @@ pub struct Simulated {
 
 impl Simulated {
     pub fn new() -> Self {
-        let sim = Sim::from(Host::new());
+        Self::like(Profile::default())
+    }
+
+    /// Where engines differ, like this one.
+    pub fn like(profile: Profile) -> Self {
+        let mut host = Host::new();
+        host.profile = profile;
+        let sim = Sim::from(host);
         let clock = realtime(&sim);
         Self { sim, clock }
     }
@@ -53,6 +60,10 @@ impl Bench for Simulated {
 
     fn project(&self) -> &str {
         "contract"
+    }
+
+    async fn profile(&self) -> Profile {
+        self.sim.with(|host| host.profile)
     }
 
     async fn image(&self, app: App) -> (ImageFacts, Told) {
@@ -108,8 +119,14 @@ impl Bench for Simulated {
     }
 
     fn foreign_network(&self, name: &str) -> bool {
-        self.sim.with(|host| host.foreign_network(name));
-        true
+        self.sim.with(|host| {
+            let taken = host.networks.values().any(|network| network.name == name);
+            let made = host.profile.twin_networks || !taken;
+            if made {
+                host.foreign_network(name);
+            }
+            made
+        })
     }
 
     fn foreign_volume(&self, name: &str) {
@@ -186,5 +203,26 @@ struct Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.sim.with(|host| host.listeners.remove(&HostPort::tcp(self.port)));
+    }
+}
+
+/// One of each kind, by the name of the tests that it is for.
+pub mod engines {
+    use super::{Profile, Simulated};
+
+    pub fn simulated() -> Simulated {
+        Simulated::new()
+    }
+
+    pub fn simulated_20_10() -> Simulated {
+        Simulated::like(Profile::DOCKER_20_10)
+    }
+
+    pub fn simulated_26_1() -> Simulated {
+        Simulated::like(Profile::DOCKER_26_1)
+    }
+
+    pub fn simulated_28_5() -> Simulated {
+        Simulated::like(Profile::DOCKER_28_5)
     }
 }

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use evenkeel::controller::records::Records;
 use evenkeel::controller::run::ExitReason;
 use evenkeel::controller::trigger::Signal;
-use evenkeel::engine::sim::{Behaviour, Fault, Op};
+use evenkeel::engine::sim::{Behaviour, Fault, Op, Profile};
 use evenkeel::metrics::api::{Api, Command};
 use evenkeel::source::SourceError;
 use evenkeel::state::condition::ConditionKind;
+use evenkeel::state::observed::ContainerStatus;
 
 use crate::rig::{Rig, id, shop, snapshot};
 
@@ -63,6 +64,29 @@ async fn the_cause_of_a_second_try_is_what_differs_from_the_first_also_when_none
     let history = running.rig.records.inner.history(Some(&id("web")), 100).await.unwrap();
     let reasons: Vec<&str> = history.iter().map(|(_, entry)| entry.reason.as_str()).collect();
     assert!(reasons.contains(&"image web:1 -> web:2 (shop/all.toml:1)"), "{reasons:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_was_stopped_and_lost_its_network_serves_again_on_every_engine() {
+    for profile in [Profile::DOCKER_20_10, Profile::DOCKER_26_1, Profile::DOCKER_28_5] {
+        let rig = Rig::new();
+        rig.sim.with(|host| host.profile = profile);
+        let running = rig.with("[services.web]\nimage = \"web:1\"\nrestart = \"always\"\n").await;
+        running.until_serves("web", "web:1").await;
+        let id = running.sim(|host| host.named("shop-web-1").unwrap().id.clone());
+        running.sim(|host| {
+            host.docker_stop(&id);
+            host.network_prune();
+        });
+        running
+            .until("it runs again", |_| {
+                running.sim(|host| {
+                    host.named("shop-web-1").is_some_and(|web| web.status == ContainerStatus::Running)
+                })
+            })
+            .await;
+        running.until_condition("web", ConditionKind::Ready).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,6 +78,8 @@ pub struct Container {
     pub resources: Resources,
     pub networks: BTreeMap<String, ObservedEndpoint>,
     pub network_mode: String,
+    /// The id of the first network it was created on, which newer engines need for ever.
+    pub first_network: Option<String>,
     /// The container whose network namespace it joins.
     pub parent: Option<ContainerId>,
     pub volumes: BTreeMap<String, String>,

@@ -12,6 +12,7 @@ use super::call::Pending;
 use super::container::{Container, HostPort};
 use super::fault::{Fault, Op, Scripted};
 use super::image::Registry;
+use super::profile::Profile;
 use crate::engine::{EngineError, EngineEvent, EngineFacts, EventKind, Result};
 use crate::state::observed::{
     ContainerId, ContainerStatus, EngineSession, ImageFacts, ImageId, ObservedVolume, label,
@@ -37,6 +38,8 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     pub facts: EngineFacts,
+    /// Which engine it is like where engines differ.
+    pub profile: Profile,
     /// Milliseconds since the simulation began.
     pub now: u64,
     /// Down between [`Host::kill`] and [`Host::restart`].
@@ -84,6 +87,7 @@ impl Host {
     pub fn new() -> Self {
         let mut host = Self {
             facts: facts(),
+            profile: Profile::default(),
             now: 0,
             alive: true,
             session: EngineSession(1),

@@ -214,7 +214,8 @@ impl Host {
         let user = self.containers.values().find(|container| container.image == id);
         let Some(facts) = self.images.get_mut(&id) else { return Ok(()) };
         let names = facts.tags.len();
-        if let (Some(user), true) = (user, names <= 1) {
+        let last_in_use = names <= 1 && user.is_some();
+        if let (Some(user), true) = (user, last_in_use && !self.profile.untags_the_last_name_in_use) {
             let text = format!(
                 "unable to remove repository reference (must force): container {} uses it",
                 user.id.short()
@@ -222,7 +223,7 @@ impl Host {
             return Err(EngineError::new(Op::Untag.as_str(), full, Failure::Conflict, text));
         }
         facts.tags.retain(|tag| *tag != full);
-        if facts.tags.is_empty() {
+        if facts.tags.is_empty() && !last_in_use {
             self.images.remove(&id);
             self.emit(EventKind::Image, "delete", &id.0, BTreeMap::new());
         } else {

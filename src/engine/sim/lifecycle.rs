@@ -73,9 +73,19 @@ impl Host {
         if let Some(endpoint) = gone {
             return Err((Failure::NotFound, format!("network {} not found", endpoint.network_id)));
         }
+        let first = container.first_network.as_ref().filter(|_| !self.profile.rejoins_a_network_made_anew);
+        if let Some(first) = first.filter(|first| !self.networks.contains_key(*first)) {
+            return Err((
+                Failure::NotFound,
+                format!("could not find a network matching network mode {first}"),
+            ));
+        }
         if let Some(parent) = &container.parent {
             match self.containers.get(parent) {
-                None => return Err((Failure::NotFound, format!("No such container: {}", parent.0))),
+                None => {
+                    let kind = self.profile.start_without_parent;
+                    return Err((kind, format!("No such container: {}", parent.0)));
+                }
                 Some(other) if !other.is_running() => {
                     let text = format!("cannot join network of a non running container: {}", parent.0);
                     return Err((Failure::Conflict, text));
@@ -268,8 +278,10 @@ impl Host {
 
     /// `docker kill`: ends the container whatever its policy.
     pub(super) fn kill_container(&mut self, id: &ContainerId) {
+        let kills_paused = self.profile.kills_what_is_paused;
         let Some(container) = self.containers.get_mut(id) else { return };
         match container.status {
+            ContainerStatus::Paused if !kills_paused => {}
             ContainerStatus::Restarting => {
                 container.manually_stopped = true;
                 container.status = ContainerStatus::Exited;

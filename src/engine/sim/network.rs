@@ -111,7 +111,7 @@ impl Host {
         // While the container is down the engine notes whatever it is told; the start will fail.
         let name = match self.networks.get(network) {
             Some(network) => network.name.clone(),
-            None if !container.status.is_up() => network.to_owned(),
+            None if !container.status.is_up() && self.profile.notes_missing_networks => network.to_owned(),
             None => return refuse(Failure::NotFound, format!("network {network} not found")),
         };
         let mode = container.network_mode.as_str();

@@ -52,8 +52,10 @@ impl Host {
             return refuse(Failure::Conflict, text);
         }
         // The engine looks for a network sandbox that is gone between two starts, and calls that 404 (RELIABILITY.md fact 9).
-        if container.status == ContainerStatus::Restarting {
-            return refuse(Failure::NotFound, "sandbox not found".to_owned());
+        if let (ContainerStatus::Restarting, Some(kind)) =
+            (container.status, self.profile.rename_between_restarts)
+        {
+            return refuse(kind, "sandbox not found".to_owned());
         }
         self.check_writable(Op::Rename, id)?;
         self.container_mut(Op::Rename, id)?.name = name.to_owned();
