@@ -155,6 +155,55 @@ fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     assert_eq!(fs::read(dir.join("state.db")).unwrap(), before);
 }
 
+/// What a writer that was killed left behind: its last changes are in the log only.
+fn killed_in_the_middle(dir: &Path, statement: &str) -> TempDir {
+    let left = TempDir::new().unwrap();
+    fs::set_permissions(left.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let writer = rusqlite::Connection::open(dir.join("state.db")).unwrap();
+    writer.execute_batch(statement).unwrap();
+    for name in ["state.db", "state.db-wal"] {
+        fs::copy(dir.join(name), left.path().join(name)).unwrap();
+    }
+    left
+}
+
+#[test]
+fn a_refused_store_keeps_its_log_too() {
+    let (_base, dir) = filled();
+    let changed = "INSERT INTO meta (key, value) VALUES ('x', 'y')";
+    let others = killed_in_the_middle(&dir, changed);
+    let newer = killed_in_the_middle(&dir, "PRAGMA user_version = 99");
+    for (left, instance) in [(others, "host-2"), (newer, INSTANCE)] {
+        let read = || ["state.db", "state.db-wal"].map(|name| fs::read(left.path().join(name)).unwrap());
+        let before = read();
+        assert!(!before[1].is_empty());
+        assert_eq!(Store::open(left.path(), instance).unwrap_err().kind(), StoreErrorKind::Refused);
+        assert_eq!(read(), before, "{instance}");
+    }
+}
+
+/// RELIABILITY.md K7: what is kept does not grow with what happened.
+#[test]
+fn ten_thousand_updates_leave_a_bounded_history_and_file() {
+    let Some(disk) = SmallDisk::new(64 << 10) else { return };
+    let dir = disk.0.path().join("state");
+    let store = open(&dir);
+    let bytes =
+        || -> u64 { fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum() };
+    let mut early = 0;
+    for sequence in 1..=10_000 {
+        store.save(&web(), &record(sequence), &[entry(sequence)]).unwrap();
+        if sequence == 2_000 {
+            early = bytes();
+        }
+    }
+    assert_eq!(store.history(Some(&web()), usize::MAX).unwrap().len(), 500);
+    // SQLite's log is cut back to four MiB when it was larger.
+    assert!(bytes() < early + (1 << 20) && bytes() < 8 << 20, "{} bytes, {early} after 2 000", bytes());
+    drop(store);
+    assert_eq!(open(&dir).record(&web()).unwrap(), Some(record(10_000)));
+}
+
 /// Damages the database, opens it, and expects it set aside and an empty one that works.
 fn check_set_aside(what: &str, damage: impl FnOnce(&Path)) {
     let (_base, dir) = filled();

@@ -1,5 +1,5 @@
 //! A short run of every fuzz target: its corpus as it is, then mutations of it, always the same ones. What fails is written down, and how to
-//! run it again is printed. The long run, guided by coverage, is `scripts/fuzz.sh`.
+//! run it again is printed. A long run is `FUZZ_TIMES=100` with another `FUZZ_SEED`; it is not guided by coverage.
 
 mod mutate;
 
