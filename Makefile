@@ -29,6 +29,7 @@ prove:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine
 	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
+	FUZZ_TIMES=$${FUZZ_TIMES:-20} PROVE_KILL_STRIDE=1 cargo test --locked --profile prove --test prove -- --nocapture fuzz:: store::
 
 # One static binary: it runs on any Linux of this architecture, whatever its C library.
 release:
