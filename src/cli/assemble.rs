@@ -1,7 +1,7 @@
 //! Puts the controller's parts together from settings.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::context::chain;
@@ -88,10 +88,21 @@ pub(super) fn parts(
     }
 }
 
-/// Loads snapshots for this host and, as far as it is known by then, for its engine.
+/// Loads snapshots for this host and, as far as it is known by then, for its engine. What has not changed since the last one is
+/// not loaded again.
 pub(super) fn loader(settings: &Settings, word: &Word) -> Loader {
     let (settings, word) = (settings.clone(), word.clone());
-    Arc::new(move |snapshot: &Snapshot| desired::load(snapshot, &host_facts(&settings, word.0.get())))
+    let loader = Mutex::new(desired::Loader::default());
+    Arc::new(move |snapshot: &Snapshot| {
+        let facts = host_facts(&settings, word.0.get());
+        let mut loader = loader.lock().unwrap_or_else(|poisoned| {
+            // It panicked halfway: nothing that it kept is believed.
+            let mut half = poisoned.into_inner();
+            *half = desired::Loader::default();
+            half
+        });
+        loader.load(snapshot, &facts)
+    })
 }
 
 /// The files as they are now, with what is wrong in them.

@@ -63,7 +63,7 @@ async fn take_snapshot(host: &Host, load: &Loader, published: Published) -> BTre
     tell(host, revision, &state, &diagnostics);
     let now = host.clock.now().mono;
     let since = crate::state::time::Mono(now.0.saturating_sub(quiet_ms));
-    let wish = Wish::new(state, since);
+    let wish = Wish::after(state, since, before.as_deref());
     take_wish(host, if quiet_ms >= host.limits.removal_quiet_ms { wish.confirmed() } else { wish })
 }
 

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::trigger::Key;
-use crate::desired::ident::{ServiceId, ServiceName};
+use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
 use crate::desired::spec::{MountSource, NetworkMode, ServiceSpec};
 use crate::desired::{DesiredState, Wanted};
 use crate::state::guard::QUIET_MS;
@@ -22,6 +23,13 @@ pub struct Wish {
     pub confirmed: bool,
     /// Every image reference that a service names: never untagged.
     pub images: BTreeSet<String>,
+    projects: BTreeMap<ProjectName, Arc<Project>>,
+}
+
+/// What refers to what within one project. Made anew only when a service of it changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Project {
+    images: BTreeSet<String>,
     /// Who must look again when a service, a network or a volume changed.
     dependents: BTreeMap<Key, BTreeSet<ServiceId>>,
 }
@@ -29,16 +37,36 @@ pub struct Wish {
 impl Wish {
     #[must_use]
     pub fn new(state: DesiredState, since: Mono) -> Self {
-        let mut images = BTreeSet::new();
-        let mut dependents: BTreeMap<Key, BTreeSet<ServiceId>> = BTreeMap::new();
-        for (id, wanted) in &state.services {
-            let Wanted::Run(revision) = wanted else { continue };
-            images.insert(revision.spec.container.image.clone());
-            for key in needs(id, &revision.spec) {
-                dependents.entry(key).or_default().insert(id.clone());
-            }
+        Self::after(state, since, None)
+    }
+
+    /// The same, taking over what the wish before knows of projects that have not changed.
+    #[must_use]
+    pub fn after(state: DesiredState, since: Mono, before: Option<&Self>) -> Self {
+        let mut projects = BTreeMap::new();
+        for services in by_project(&state) {
+            let Some((id, _)) = services.first() else { continue };
+            let known = before.and_then(|before| before.project_of(services.as_slice()));
+            let project = known.unwrap_or_else(|| Arc::new(Project::of(&services)));
+            projects.insert(id.project.clone(), project);
         }
-        Self { state, since, confirmed: false, images, dependents }
+        let images = projects.values().flat_map(|project| &project.images).cloned().collect();
+        Self { state, since, confirmed: false, images, projects }
+    }
+
+    /// What is known of a project, if exactly these are its services here too.
+    fn project_of(&self, services: &[(&ServiceId, &Wanted)]) -> Option<Arc<Project>> {
+        let (first, _) = services.first()?;
+        let known = self.projects.get(&first.project)?;
+        let mut own = self
+            .state
+            .services
+            .range::<ServiceId, _>(*first..)
+            .take_while(|(id, _)| id.project == first.project);
+        let mut before_first = self.state.services.range::<ServiceId, _>(..*first);
+        let begins_here = before_first.next_back().is_none_or(|(id, _)| id.project != first.project);
+        let same = services.iter().all(|(id, wanted)| own.next().is_some_and(|own| own == (*id, *wanted)));
+        (begins_here && same && own.next().is_none()).then(|| Arc::clone(known))
     }
 
     /// The same, read again after the quiet period.
@@ -68,7 +96,11 @@ impl Wish {
 
     /// Services that must look again when this changed.
     pub fn dependents(&self, key: &Key) -> impl Iterator<Item = &ServiceId> {
-        self.dependents.get(key).into_iter().flatten()
+        // A service is depended on within its project only; a network or a volume may be used from anywhere.
+        let own = key.service().map(|id| &id.project);
+        let everywhere = own.is_none().then(|| self.projects.values()).into_iter().flatten();
+        let projects = own.and_then(|project| self.projects.get(project)).into_iter().chain(everywhere);
+        projects.filter_map(|project| project.dependents.get(key)).flatten()
     }
 
     /// Every key of this state.
@@ -114,6 +146,34 @@ impl Wish {
     }
 }
 
+impl Project {
+    fn of(services: &[(&ServiceId, &Wanted)]) -> Self {
+        let mut project = Self::default();
+        for (id, wanted) in services {
+            let Wanted::Run(revision) = wanted else { continue };
+            project.images.insert(revision.spec.container.image.clone());
+            for key in needs(id, &revision.spec) {
+                project.dependents.entry(key).or_default().insert((*id).clone());
+            }
+        }
+        project
+    }
+}
+
+/// The services of each project in turn; they stand together in the state.
+fn by_project(state: &DesiredState) -> Vec<Vec<(&ServiceId, &Wanted)>> {
+    let mut projects: Vec<Vec<(&ServiceId, &Wanted)>> = Vec::new();
+    for (id, wanted) in &state.services {
+        match projects.last_mut() {
+            Some(project) if project.last().is_some_and(|(last, _)| last.project == id.project) => {
+                project.push((id, wanted));
+            }
+            _ => projects.push(vec![(id, wanted)]),
+        }
+    }
+    projects
+}
+
 /// What must be there before a service can run.
 fn needs(id: &ServiceId, spec: &ServiceSpec) -> BTreeSet<Key> {
     let sibling =
@@ -130,14 +190,25 @@ fn needs(id: &ServiceId, spec: &ServiceSpec) -> BTreeSet<Key> {
     keys
 }
 
+/// Walks both side by side: one comparison for each key, however many there are.
 fn differing<K: Ord, V: PartialEq>(
     before: &BTreeMap<K, V>,
     after: &BTreeMap<K, V>,
     mut found: impl FnMut(&K) -> bool,
 ) {
-    let changed = after.iter().filter(|(key, value)| before.get(key) != Some(*value)).map(|(key, _)| key);
-    let gone = before.keys().filter(|key| !after.contains_key(key));
-    for key in changed.chain(gone) {
-        found(key);
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let (key, same) = match (before.peek(), after.peek()) {
+            (None, None) => return,
+            (Some((gone, _)), None) => (*gone, false),
+            (None, Some((new, _))) => (*new, false),
+            (Some((old, was)), Some((new, is))) if old == new => (*new, was == is),
+            (Some((old, _)), Some((new, _))) => (*old.min(new), false),
+        };
+        if !same {
+            found(key);
+        }
+        before.next_if(|(old, _)| *old == key);
+        after.next_if(|(new, _)| *new == key);
     }
 }

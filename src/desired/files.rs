@@ -1,6 +1,7 @@
 //! Which files of a snapshot are state, and which project each belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
@@ -19,7 +20,8 @@ pub(super) struct StateFile {
     pub path: String,
     pub folder: String,
     pub project: ProjectName,
-    pub table: Table,
+    /// Shared with the [`Texts`], so that the same table means the same file with the same text.
+    pub table: Arc<Table>,
     /// `override = true`: refines what plain files define.
     pub refines: bool,
     /// It could not be read as TOML; `table` is what could be recovered.
@@ -38,41 +40,76 @@ pub(super) struct Files {
     pub homes: BTreeMap<ProjectName, String>,
 }
 
-/// Sorts the files of a snapshot. State files come in bytewise order of their paths.
-pub(super) fn sort(snapshot: &Snapshot) -> Files {
+/// What each file was parsed to, for the next load: a file that has not changed is not parsed again.
+pub(super) type Texts = BTreeMap<RelPath, Arc<Text>>;
+
+/// One file, parsed.
+#[derive(Debug)]
+pub(super) struct Text {
+    content: FileContent,
+    table: Arc<Table>,
+    diagnostics: Vec<Diagnostic>,
+    /// Paths within the state that its tables use.
+    places: BTreeSet<String>,
+}
+
+impl Text {
+    fn of(path: &RelPath, content: &FileContent) -> Self {
+        let parsed = match content {
+            FileContent::Read(bytes) => parse::parse(path.as_str(), bytes),
+            FileContent::Unreadable(why) => {
+                parse::Parsed { diagnostics: vec![unreadable(path, why)], ..Default::default() }
+            }
+        };
+        let mut places = BTreeSet::new();
+        collect_places(&parsed.table, path.folder(), &mut places);
+        // A folder with the file itself in it (`build = "."`) cannot make everything beside the file payload.
+        places.retain(|place| !is_below(path.as_str(), place));
+        let parse::Parsed { table, diagnostics } = parsed;
+        Self { content: content.clone(), table: Arc::new(table), diagnostics, places }
+    }
+}
+
+/// Sorts the files of a snapshot. State files come in bytewise order of their paths. `texts` are those of the last snapshot,
+/// and become those of this one.
+pub(super) fn sort(snapshot: &Snapshot, texts: &mut Texts) -> Files {
     let mut files = Files::default();
-    let mut read = Vec::new();
+    let mut now = Texts::new();
     for (path, content) in &snapshot.files {
-        if is_left_out(path) {
-            continue;
-        }
-        match content {
-            FileContent::Read(bytes) if path.file_name().ends_with(".toml") => {
-                read.push((path, parse::parse(path.as_str(), bytes)));
-            }
-            FileContent::Unreadable(why) if looks_like_state(path) => {
-                let parsed = parse::Parsed { diagnostics: vec![unreadable(path, why)], ..Default::default() };
-                read.push((path, parsed));
-            }
-            FileContent::Read(_) | FileContent::Unreadable(_) => {}
+        let is_state = match content {
+            FileContent::Read(_) => path.file_name().ends_with(".toml"),
+            FileContent::Unreadable(_) => looks_like_state(path),
+        };
+        if is_state && !is_left_out(path) {
+            let known = texts.remove(path).filter(|text| text.content == *content);
+            now.insert(path.clone(), known.unwrap_or_else(|| Arc::new(Text::of(path, content))));
         }
     }
+    *texts = now;
+    let mut read: Read<'_> = texts.iter().map(|(path, text)| (path, &**text)).collect();
     let ignored = ignored(&read, &mut files.diagnostics);
     read.retain(|(path, _)| path.as_str() == FLEET || !ignored.is_match(path.as_str()));
     let payload = payload(&read);
     read.retain(|(path, _)| !payload.contains(path.as_str()));
 
     let names = folder_names(&read, &mut files);
-    for (path, parsed) in read {
-        let broken = !parsed.diagnostics.is_empty();
+    for (path, text) in read {
+        let broken = !text.diagnostics.is_empty();
         if broken {
-            files.broken.insert(path.as_str().to_owned(), parsed.diagnostics);
+            files.broken.insert(path.as_str().to_owned(), text.diagnostics.clone());
         }
-        let project = project_of(path, &parsed.table, &names);
-        let refines = flag(&parsed.table, "override");
+        let project = project_of(path, &text.table, &names);
+        let refines = flag(&text.table, "override");
         let folder = path.folder().to_owned();
         let path = path.as_str().to_owned();
-        files.state.push(StateFile { path, folder, project, table: parsed.table, refines, broken });
+        files.state.push(StateFile {
+            path,
+            folder,
+            project,
+            table: Arc::clone(&text.table),
+            refines,
+            broken,
+        });
     }
     files.find_homes(&names);
     files
@@ -104,7 +141,7 @@ fn unreadable(path: &RelPath, why: &str) -> Diagnostic {
     Diagnostic::error("unreadable", span, format!("cannot be read: {why}"), "its services stay as they are")
 }
 
-type Read<'a> = Vec<(&'a RelPath, parse::Parsed)>;
+type Read<'a> = Vec<(&'a RelPath, &'a Text)>;
 
 /// `ignore = ["glob"]` of fleet.toml.
 fn ignored(read: &Read<'_>, diagnostics: &mut Vec<Diagnostic>) -> GlobSet {
@@ -152,14 +189,8 @@ fn flag(table: &Table, key: &str) -> bool {
 fn payload(read: &Read<'_>) -> BTreeSet<String> {
     let mut payload = BTreeSet::new();
     for _round in 0..2 {
-        let mut places: BTreeSet<String> = BTreeSet::new();
-        for (path, parsed) in read.iter().filter(|(path, _)| !payload.contains(path.as_str())) {
-            let mut found = BTreeSet::new();
-            collect_places(&parsed.table, path.folder(), &mut found);
-            // A folder with the file itself in it (`build = "."`) cannot make everything beside the file payload.
-            found.retain(|place| !is_below(path.as_str(), place));
-            places.extend(found);
-        }
+        let state = read.iter().filter(|(path, _)| !payload.contains(path.as_str()));
+        let places: BTreeSet<&str> = state.flat_map(|(_, text)| &text.places).map(String::as_str).collect();
         if places.is_empty() {
             return BTreeSet::new();
         }
@@ -174,7 +205,7 @@ fn payload(read: &Read<'_>) -> BTreeSet<String> {
 }
 
 /// Is the path one of the places, or below one?
-fn is_payload(path: &str, places: &BTreeSet<String>) -> bool {
+fn is_payload(path: &str, places: &BTreeSet<&str>) -> bool {
     let folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
     folders.chain([path]).any(|part| places.contains(part))
 }

@@ -25,9 +25,10 @@ mod toplevel;
 mod variables;
 
 pub use files::hosts;
-pub use load::load;
+pub use load::{Loader, load};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use diagnostic::Diagnostic;
 use hash::SpecHash;
@@ -38,9 +39,16 @@ use spec::{NetworkSpec, ServiceSpec, VolumeSpec};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// Run this revision.
-    Run(Box<Revision>),
+    Run(Arc<Revision>),
     /// The file that defines it does not load: leave everything of it as it is. Never empty.
     Frozen(Vec<Diagnostic>),
+}
+
+impl Wanted {
+    #[must_use]
+    pub fn run(revision: Revision) -> Self {
+        Self::Run(Arc::new(revision))
+    }
 }
 
 /// A spec with its hash.
@@ -50,14 +58,14 @@ pub struct Revision {
     pub spec: ServiceSpec,
 }
 
-/// Everything wanted on this host.
+/// Everything wanted on this host. What a load took over from the one before it shares, so that comparing two is quick.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredState {
     pub services: BTreeMap<ServiceId, Wanted>,
     /// By the engine's name of the network.
-    pub networks: BTreeMap<String, NetworkSpec>,
+    pub networks: BTreeMap<String, Arc<NetworkSpec>>,
     /// By the engine's name of the volume.
-    pub volumes: BTreeMap<String, VolumeSpec>,
+    pub volumes: BTreeMap<String, Arc<VolumeSpec>>,
     pub projects: BTreeSet<ProjectName>,
     /// Files that did not load. While there is one, nothing is removed, because what left may be in there; a service
     /// whose last known source is one of these is frozen even when no table of it could be read.

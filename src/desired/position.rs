@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::diagnostic::Diagnostic;
 use super::snapshot::{FileContent, Snapshot};
 
 /// Turns byte offsets into 1-based lines and columns, remembering where the lines of each file start.
@@ -21,6 +22,13 @@ impl<'a> Positions<'a> {
         match self.snapshot.files.get(file) {
             Some(FileContent::Read(bytes)) => bytes,
             Some(FileContent::Unreadable(_)) | None => &[],
+        }
+    }
+
+    /// Gives each diagnostic its line and column.
+    pub fn fill(&mut self, found: &mut [Diagnostic]) {
+        for told in found {
+            (told.line, told.column) = self.of(&told.primary.span.file, told.primary.span.start);
         }
     }
 

@@ -14,7 +14,7 @@ use super::node::{Node, Table};
 use super::snapshot::HostFacts;
 
 /// What the files of one project say that holds for it and for the folders below.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Level {
     pub folder: String,
     pub vars: Table,

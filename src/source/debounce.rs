@@ -1,7 +1,8 @@
 //! When to read after something was written. Pure: time comes in as milliseconds on any clock that does not go back.
 
-/// After a file was closed or renamed: it is whole, and only its companions are waited for. Milliseconds.
-const AFTER_FINISHED: u64 = 50;
+/// After a file was closed or renamed: it is whole, and only its companions are waited for, which a checkout or a copy brings
+/// within a few milliseconds of one another. Milliseconds.
+const AFTER_FINISHED: u64 = 20;
 /// After anything else: someone may still be writing. Milliseconds.
 const AFTER_ONGOING: u64 = 300;
 /// However long the writing goes on. Milliseconds.
@@ -70,15 +71,15 @@ mod tests {
 
     #[test]
     fn a_finished_file_is_read_soon_and_an_unfinished_one_after_quiet() {
-        check(&[(Finished, 1000)], 1050);
+        check(&[(Finished, 1000)], 1020);
         check(&[(Ongoing, 1000)], 1300);
-        check(&[(Ongoing, 1000), (Ongoing, 1010), (Finished, 1020)], 1070);
+        check(&[(Ongoing, 1000), (Ongoing, 1010), (Finished, 1020)], 1040);
     }
 
     #[test]
     fn an_edit_that_follows_a_finished_file_is_waited_for() {
         check(&[(Finished, 1000), (Ongoing, 1010)], 1310);
-        check(&[(Finished, 1000), (Finished, 1040), (Finished, 1080)], 1130);
+        check(&[(Finished, 1000), (Finished, 1015), (Finished, 1030)], 1050);
     }
 
     #[test]
@@ -95,7 +96,7 @@ mod tests {
         assert_eq!(debounce.due(), None);
         debounce.note(Finished, 60);
         debounce.end(0, 61);
-        assert_eq!(debounce.due(), Some(110));
+        assert_eq!(debounce.due(), Some(80));
     }
 
     #[test]

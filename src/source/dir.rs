@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::debounce::{Debounce, Edit, LONGEST};
 use super::dir_watch::{Wake, Watches};
+use super::known::Known;
 use super::read::{self, Reading, SourceError};
 use crate::desired::snapshot::Snapshot;
 
@@ -108,6 +109,8 @@ struct Follower {
     sender: watch::Sender<Option<Update>>,
     start: Instant,
     debounce: Debounce,
+    /// What the last read found.
+    known: Known,
     /// `None`: polling.
     watches: Option<Watches>,
     published: Option<Result<String, SourceError>>,
@@ -132,6 +135,7 @@ impl Follower {
             sender,
             start: Instant::now(),
             debounce: Debounce::default(),
+            known: Known::default(),
             watches,
             published: None,
             since: 0,
@@ -145,13 +149,16 @@ impl Follower {
     }
 
     fn run(mut self) {
+        let mut told = false;
         while !self.sender.is_closed() {
-            self.look();
+            self.look(told);
             let mut regular = self.now().saturating_add(self.interval());
             loop {
                 let due = self.debounce.due().map_or(regular, |due| due.min(regular));
                 let now = self.now();
                 if due <= now {
+                    // What the kernel tells of has changed the time stamps, too. The regular read believes neither.
+                    told = due < regular && self.watches.is_some();
                     break;
                 }
                 let woken = self.wake.wait(Duration::from_millis(due - now));
@@ -178,11 +185,12 @@ impl Follower {
         due.max(SHORTEST_MS)
     }
 
-    /// Reads, renews the watches, and publishes what is new.
-    fn look(&mut self) {
+    /// Reads, renews the watches, and publishes what is new. `told`: the kernel said that something changed, so what bears the
+    /// time stamps it had need not be opened.
+    fn look(&mut self, told: bool) {
         let began = self.now();
         self.debounce.begin();
-        let reading = read::read(&self.root);
+        let reading = read::read(&self.root, &self.known, told);
         let ended = self.now();
         self.debounce.end(ended - began, ended);
         self.arm(reading.as_ref().ok());
@@ -190,7 +198,11 @@ impl Follower {
         if let Some(edit) = woken.edit.or(woken.rescan.then_some(Edit::Finished)) {
             self.debounce.note(edit, ended);
         }
-        self.publish(reading.map(|reading| reading.snapshot), began);
+        let read = reading.map(|reading| {
+            self.known = reading.known;
+            Arc::clone(&self.known.snapshot)
+        });
+        self.publish(read, began);
     }
 
     fn arm(&mut self, reading: Option<&Reading>) {
@@ -210,7 +222,7 @@ impl Follower {
         }
     }
 
-    fn publish(&mut self, read: Result<Snapshot, SourceError>, at: u64) {
+    fn publish(&mut self, read: Result<Arc<Snapshot>, SourceError>, at: u64) {
         let state = read.as_ref().map(|snapshot| snapshot.revision.digest.clone()).map_err(Clone::clone);
         if self.published.as_ref() == Some(&state) {
             self.held_back = None;
@@ -219,7 +231,7 @@ impl Follower {
                 && quiet_ms >= self.settings.quiet_ms
             {
                 self.quiet = true;
-                self.send(Ok(Published { snapshot: Arc::new(snapshot), quiet_ms }));
+                self.send(Ok(Published { snapshot, quiet_ms }));
             }
             return;
         }
@@ -233,7 +245,7 @@ impl Follower {
         }
         self.held_back = None;
         self.published = Some(state);
-        self.send(read.map(|snapshot| Published { snapshot: Arc::new(snapshot), quiet_ms: 0 }));
+        self.send(read.map(|snapshot| Published { snapshot, quiet_ms: 0 }));
     }
 
     fn send(&self, update: Update) {

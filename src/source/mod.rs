@@ -4,6 +4,7 @@ pub mod debounce;
 pub mod dir;
 mod dir_watch;
 mod file;
+mod known;
 mod payload;
 pub mod read;
 

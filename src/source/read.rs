@@ -11,12 +11,12 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::file::{FileRead, plain, read_file};
-use super::payload::{self, Named};
+use super::known::{Fact, Known, Stamp, digest};
+use super::payload::Named;
 use crate::desired::snapshot::{FileContent, RelPath, Snapshot, SourceRevision};
 
 /// All files together. Bytes.
@@ -49,7 +49,7 @@ pub enum SourceError {
 /// A snapshot and the directories it came from, for whoever watches them.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
-    pub(super) snapshot: Snapshot,
+    pub(super) known: Known,
     pub(super) folders: BTreeMap<PathBuf, FolderId>,
 }
 
@@ -64,7 +64,8 @@ pub(super) type FolderId = (u64, u64);
 /// # Errors
 /// The root can't be read as a whole; see [`SourceError`].
 pub fn read_snapshot(root: &Path) -> Result<Snapshot, SourceError> {
-    read(root).map(|reading| reading.snapshot)
+    let reading = read(root, &Known::default(), false)?;
+    Ok(Arc::unwrap_or_clone(reading.known.snapshot))
 }
 
 /// Reads one file below `root` by the rules of [`read_snapshot`], hidden or not. `None` when it is not there.
@@ -78,12 +79,13 @@ pub fn read_payload(root: &Path, path: &RelPath) -> Option<FileContent> {
     }
 }
 
-pub(super) fn read(root: &Path) -> Result<Reading, SourceError> {
+/// Reads everything; or, with `trust` in time stamps, only what may have changed since `before`.
+pub(super) fn read(root: &Path, before: &Known, trust: bool) -> Result<Reading, SourceError> {
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             std::thread::sleep(BETWEEN_ATTEMPTS);
         }
-        match Walk::of(root) {
+        match Walk::of(root, before, trust) {
             Ok(reading) => return Ok(reading),
             Err(Stop::Changed) => {}
             Err(Stop::Error(error)) => return Err(error),
@@ -104,10 +106,13 @@ impl From<SourceError> for Stop {
     }
 }
 
-struct Walk {
+struct Walk<'a> {
+    before: &'a Known,
+    trust: bool,
     root: PathBuf,
     real_root: PathBuf,
     files: BTreeMap<RelPath, FileContent>,
+    facts: BTreeMap<RelPath, Fact>,
     /// Regular files that are read only if something names them.
     others: BTreeSet<RelPath>,
     folders: BTreeMap<PathBuf, FolderId>,
@@ -122,17 +127,20 @@ struct Folder {
     above: Vec<FolderId>,
 }
 
-impl Walk {
-    fn of(root: &Path) -> Result<Reading, Stop> {
+impl<'a> Walk<'a> {
+    fn of(root: &Path, before: &'a Known, trust: bool) -> Result<Reading, Stop> {
         let root = std::path::absolute(root).map_err(|error| unreadable(root, &error))?;
         let Some(text) = root.to_str().map(ToOwned::to_owned) else {
             return Err(SourceError::NotUtf8(root).into());
         };
         let real_root = fs::canonicalize(&root).map_err(|error| unreadable(&root, &error))?;
         let mut walk = Self {
+            before,
+            trust,
             root: root.clone(),
             real_root,
             files: BTreeMap::new(),
+            facts: BTreeMap::new(),
             others: BTreeSet::new(),
             folders: BTreeMap::new(),
             entries: 0,
@@ -143,8 +151,9 @@ impl Walk {
             walk.folder(&folder, &mut pending)?;
         }
         walk.read_named()?;
-        let revision = SourceRevision { digest: digest(&walk.files), commit: None };
-        Ok(Reading { snapshot: Snapshot { revision, root: text, files: walk.files }, folders: walk.folders })
+        let revision = SourceRevision { digest: digest(&walk.facts), commit: None };
+        let snapshot = Arc::new(Snapshot { revision, root: text, files: walk.files });
+        Ok(Reading { known: Known::of(snapshot, walk.facts), folders: walk.folders })
     }
 
     fn folder(&mut self, folder: &Folder, pending: &mut Vec<Folder>) -> Result<(), Stop> {
@@ -218,12 +227,12 @@ impl Walk {
     ) -> Result<(), Stop> {
         let path = folder.path.join(name);
         let rel = below(&folder.rel, name);
-        let meta = fs::metadata(&path).ok();
-        if meta.is_none()
-            && let Err(error) = fs::symlink_metadata(&path)
-        {
-            return self.cannot_look_into(folder, &error);
-        }
+        let own = match fs::symlink_metadata(&path) {
+            Ok(own) => own,
+            Err(error) => return self.cannot_look_into(folder, &error),
+        };
+        let stamp = own.is_file().then(|| Stamp::of(&own));
+        let meta = if own.is_symlink() { fs::metadata(&path).ok() } else { Some(own) };
         if meta.as_ref().is_some_and(Metadata::is_dir) {
             if name.starts_with('.') {
                 return Ok(());
@@ -237,7 +246,7 @@ impl Walk {
         }
         let Some(rel) = RelPath::new(&rel) else { return Ok(()) };
         if is_state(rel.file_name()) {
-            self.read(&path, rel)
+            self.read(&path, rel, stamp)
         } else {
             if meta.is_some_and(|meta| meta.is_file()) {
                 self.others.insert(rel);
@@ -246,7 +255,12 @@ impl Walk {
         }
     }
 
-    fn read(&mut self, path: &Path, rel: RelPath) -> Result<(), Stop> {
+    /// `stamp`: what was seen of a regular file in a folder that was looked into, a moment before it is read.
+    fn read(&mut self, path: &Path, rel: RelPath, stamp: Option<Stamp>) -> Result<(), Stop> {
+        let trusted = stamp.filter(|_| self.trust);
+        if let Some((content, fact)) = trusted.and_then(|stamp| self.before.unchanged(&rel, stamp)) {
+            return self.take(rel, content, fact);
+        }
         let content = match read_file(&self.real_root, path) {
             FileRead::Content(content) => content,
             FileRead::Gone if fs::symlink_metadata(path).is_ok() => {
@@ -254,6 +268,17 @@ impl Walk {
             }
             FileRead::Gone | FileRead::Changing => return Err(Stop::Changed),
         };
+        // A link is watched where it leads, too: a write there changes no name here.
+        if stamp.is_none()
+            && let Some((folder, id)) = fs::canonicalize(path).ok().and_then(|real| folder_of(&real))
+        {
+            self.folders.entry(folder).or_insert(id);
+        }
+        let fact = self.before.fact(&rel, stamp, &content);
+        self.take(rel, content, fact)
+    }
+
+    fn take(&mut self, rel: RelPath, content: FileContent, fact: Fact) -> Result<(), Stop> {
         if let FileContent::Read(bytes) = &content {
             self.bytes += bytes.len() as u64;
             if self.bytes > TOTAL_LIMIT {
@@ -261,25 +286,14 @@ impl Walk {
                 return Err(self.too_large(format!("its files hold more than {mib} MiB together")));
             }
         }
-        // A link is watched where it leads, too: a write there changes no name here.
-        if let Some((folder, id)) = fs::canonicalize(path).ok().and_then(|real| folder_of(&real)) {
-            self.folders.entry(folder).or_insert(id);
-        }
+        self.facts.insert(rel.clone(), fact);
         self.files.insert(rel, content);
         Ok(())
     }
 
     /// Reads the files that the TOML read so far names.
     fn read_named(&mut self) -> Result<(), Stop> {
-        let mut named = BTreeSet::new();
-        for (path, content) in &self.files {
-            if let FileContent::Read(bytes) = content
-                && path.file_name().ends_with(".toml")
-                && let Ok(text) = std::str::from_utf8(bytes)
-            {
-                named.extend(payload::named(path.folder(), text));
-            }
-        }
+        let named: BTreeSet<Named> = self.facts.values().flat_map(Fact::named).cloned().collect();
         let mut wanted = BTreeSet::new();
         for name in named {
             match name {
@@ -292,7 +306,7 @@ impl Walk {
         for rel in wanted {
             let path = self.root.join(rel.as_str());
             if !self.files.contains_key(&rel) && fs::symlink_metadata(&path).is_ok() {
-                self.read(&path, rel)?;
+                self.read(&path, rel, None)?;
             }
         }
         Ok(())
@@ -300,8 +314,14 @@ impl Walk {
 
     fn note_folder(&mut self, rel: &str, sentence: &str) {
         if let Some(rel) = RelPath::new(&format!("{rel}/*.toml")) {
-            self.files.insert(rel, FileContent::Unreadable(sentence.to_owned()));
+            self.note_unreadable(rel, sentence);
         }
+    }
+
+    fn note_unreadable(&mut self, rel: RelPath, sentence: &str) {
+        let content = FileContent::Unreadable(sentence.to_owned());
+        self.facts.insert(rel.clone(), self.before.fact(&rel, None, &content));
+        self.files.insert(rel, content);
     }
 
     /// A name that is not UTF-8 can't be a path of a snapshot; if it looks like one of ours it is noted as well as it can be.
@@ -315,7 +335,7 @@ impl Walk {
         if folder.path.join(name).is_dir() {
             self.note_folder(&rel, sentence);
         } else if let (true, Some(rel)) = (is_state(&lossy), RelPath::new(&rel)) {
-            self.files.insert(rel, FileContent::Unreadable(sentence.to_owned()));
+            self.note_unreadable(rel, sentence);
         }
     }
 
@@ -350,19 +370,4 @@ fn unreadable(path: &Path, error: &io::Error) -> SourceError {
         io::ErrorKind::NotADirectory => SourceError::NotADirectory(path.to_owned()),
         _ => SourceError::Unreadable { path: path.to_owned(), reason: plain(error) },
     }
-}
-
-/// Lengths go in first, so that no two different snapshots can give the same bytes.
-fn digest(files: &BTreeMap<RelPath, FileContent>) -> String {
-    let mut digest = Sha256::new();
-    digest.update(b"evenkeel snapshot 1\n");
-    for (path, content) in files {
-        let (kind, bytes) = match content {
-            FileContent::Read(bytes) => ("read", bytes.as_slice()),
-            FileContent::Unreadable(sentence) => ("unreadable", sentence.as_bytes()),
-        };
-        digest.update(format!("{} {path} {kind} {}\n", path.as_str().len(), bytes.len()));
-        digest.update(bytes);
-    }
-    hex::encode(digest.finalize())
 }

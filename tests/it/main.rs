@@ -21,6 +21,7 @@ mod forms;
 mod keys;
 mod layering;
 mod load;
+mod load_again;
 mod metrics;
 mod monitoring;
 mod plan;

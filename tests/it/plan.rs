@@ -194,7 +194,7 @@ impl World {
         self.observed.volumes.insert("shop_data".to_owned(), Some(volume("shop_data")));
         self.record.wish = Some(target::wish(&spec));
         self.record.source.clone_from(&spec.source.file);
-        self.desired = Some(Wanted::Run(Box::new(Revision { hash: SpecHash::of(&spec.container), spec })));
+        self.desired = Some(Wanted::run(Revision { hash: SpecHash::of(&spec.container), spec }));
     }
 
     /// The spec as it was when its image was `image`.

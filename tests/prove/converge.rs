@@ -72,7 +72,7 @@ fn wish(image: &str, order: UpdateOrder, restart: RestartPolicy, exclusive: bool
         let test = vec!["CMD".to_owned(), "check".to_owned()];
         spec.container.healthcheck = Healthcheck::Set(HealthcheckSpec { test, ..HealthcheckSpec::default() });
     }
-    Wanted::Run(Box::new(Revision { hash: SpecHash::of(&spec.container), spec }))
+    Wanted::run(Revision { hash: SpecHash::of(&spec.container), spec })
 }
 
 impl World {

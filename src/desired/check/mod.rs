@@ -4,13 +4,13 @@ mod cycles;
 mod names;
 mod ports;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::DesiredState;
 use super::diagnostic::{Diagnostic, Span};
-use super::load::Draft;
+use super::load::{Draft, Settled};
 use super::node::{Node, Value};
-use super::objects::Object;
 use super::spec::{NetworkMode, NetworkSpec, UpdateOrder, VolumeSpec};
 
 /// An error and the services that stay as they are because of it, by their place in the list.
@@ -19,12 +19,12 @@ struct Found {
     freezes: Vec<usize>,
 }
 
-/// Runs every check. Services that are part of a problem freeze, all of them: which one is wrong, nobody can tell.
-pub(super) fn check(drafts: &mut [Draft], host: &str, told: &mut Vec<Diagnostic>) {
+/// The checks within one project. Services that are part of a problem freeze, all of them: which one is wrong, nobody can tell.
+pub(super) fn project(drafts: &mut [Draft], host: &str, told: &mut Vec<Diagnostic>) {
     let mut found = cycles::check(drafts);
     found.extend(elsewhere(drafts, host));
-    found.extend(names::check(drafts, host));
-    found.extend(ports::check(drafts, host));
+    found.extend(names::shared(drafts));
+    found.extend(ports::shared(drafts));
     found.extend(overlaps(drafts));
     for Found { diagnostic, freezes } in found {
         for number in freezes {
@@ -34,6 +34,29 @@ pub(super) fn check(drafts: &mut [Draft], host: &str, told: &mut Vec<Diagnostic>
         }
         told.push(diagnostic);
     }
+}
+
+/// The checks between all services of the host. Returns what freezes which of them, by its place in the list.
+pub(super) fn host(
+    services: &[&Settled],
+    host: &str,
+    told: &mut Vec<Diagnostic>,
+) -> BTreeMap<usize, Vec<Diagnostic>> {
+    let mut frozen: BTreeMap<usize, Vec<Diagnostic>> = BTreeMap::new();
+    let mut found = names::check(services, host);
+    found.extend(ports::check(services, host));
+    for Found { diagnostic, freezes } in found {
+        for number in freezes {
+            frozen.entry(number).or_default().push(diagnostic.clone());
+        }
+        told.push(diagnostic);
+    }
+    frozen
+}
+
+/// The places that the checks between projects may have to tell.
+pub(super) fn places(draft: &Draft) -> (Span, Vec<Span>) {
+    (names::place(draft), ports::places(draft))
 }
 
 /// The value at `path` of a service's table, or the innermost one on the way.
@@ -146,17 +169,17 @@ fn overlaps(drafts: &[Draft]) -> Vec<Found> {
 /// Takes a network into the state. Two projects may share one by name, if they agree on what it is.
 pub(super) fn declare_network(
     state: &mut DesiredState,
-    spec: NetworkSpec,
-    object: &Object,
+    spec: &Arc<NetworkSpec>,
+    place: &Span,
     told: &mut Vec<Diagnostic>,
 ) {
     match state.networks.get(&spec.name) {
         None => {
-            state.networks.insert(spec.name.clone(), spec);
+            state.networks.insert(spec.name.clone(), Arc::clone(spec));
         }
         // Made elsewhere, says one; made here, says the other: the latter is where it is made.
         Some(known) if known.external && !spec.external => {
-            state.networks.insert(spec.name.clone(), spec);
+            state.networks.insert(spec.name.clone(), Arc::clone(spec));
         }
         Some(_) if spec.external => {}
         Some(known) => {
@@ -164,11 +187,11 @@ pub(super) fn declare_network(
                 project: spec.project.clone(),
                 key: spec.key.clone(),
                 source: spec.source.clone(),
-                ..known.clone()
+                ..(**known).clone()
             };
-            if like != spec {
+            if like != **spec {
                 let first = format!("{}:{}", known.source.file, known.source.line);
-                told.push(two_ways("network", &spec.name, &first, object));
+                told.push(two_ways("network", &spec.name, &first, place));
             }
         }
     }
@@ -177,16 +200,16 @@ pub(super) fn declare_network(
 /// Takes a volume into the state, like [`declare_network`].
 pub(super) fn declare_volume(
     state: &mut DesiredState,
-    spec: VolumeSpec,
-    object: &Object,
+    spec: &Arc<VolumeSpec>,
+    place: &Span,
     told: &mut Vec<Diagnostic>,
 ) {
     match state.volumes.get(&spec.name) {
         None => {
-            state.volumes.insert(spec.name.clone(), spec);
+            state.volumes.insert(spec.name.clone(), Arc::clone(spec));
         }
         Some(known) if known.external && !spec.external => {
-            state.volumes.insert(spec.name.clone(), spec);
+            state.volumes.insert(spec.name.clone(), Arc::clone(spec));
         }
         Some(_) if spec.external => {}
         Some(known) => {
@@ -194,18 +217,18 @@ pub(super) fn declare_volume(
                 project: spec.project.clone(),
                 key: spec.key.clone(),
                 source: spec.source.clone(),
-                ..known.clone()
+                ..(**known).clone()
             };
-            if like != spec {
+            if like != **spec {
                 let first = format!("{}:{}", known.source.file, known.source.line);
-                told.push(two_ways("volume", &spec.name, &first, object));
+                told.push(two_ways("volume", &spec.name, &first, place));
             }
         }
     }
 }
 
-fn two_ways(kind: &str, name: &str, first: &str, object: &Object) -> Diagnostic {
+fn two_ways(kind: &str, name: &str, first: &str, place: &Span) -> Diagnostic {
     let message = format!("the {kind} `{name}` is declared in two ways on this host");
-    Diagnostic::error("name-clash", object.place.clone(), message, format!("not the same as at {first}"))
+    Diagnostic::error("name-clash", place.clone(), message, format!("not the same as at {first}"))
         .help(format!("let one project declare it, and the others say: external = true, name = \"{name}\""))
 }

@@ -1,36 +1,45 @@
 //! Containers that would have the same name.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::{Found, span_at, value_at};
 use crate::desired::diagnostic::{Diagnostic, Span};
-use crate::desired::load::Draft;
+use crate::desired::load::{Draft, Settled};
 
 /// How many names an example lists.
 const SHOWN: u32 = 4;
 
-pub(super) fn check(drafts: &[Draft], host: &str) -> Vec<Found> {
+/// Services whose replicas would all have one name.
+pub(super) fn shared(drafts: &[Draft]) -> Vec<Found> {
     let mut found = Vec::new();
-    let mut explicit: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut generated: BTreeMap<String, usize> = BTreeMap::new();
     for (number, draft) in drafts.iter().enumerate() {
         let Some(spec) = &draft.spec else { continue };
+        if let (Some(name), true) = (&spec.live.container_name, spec.policy.replicas > 1) {
+            found.push(shared_name(number, draft, name, spec.policy.replicas));
+        }
+    }
+    found
+}
+
+pub(super) fn check(services: &[&Settled], host: &str) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut explicit: HashMap<&str, usize> = HashMap::new();
+    let mut generated: HashMap<&str, usize> = HashMap::with_capacity(services.len());
+    for (number, service) in services.iter().enumerate() {
+        let Some(spec) = service.spec() else { continue };
         match &spec.live.container_name {
             Some(name) => {
                 if let Some(first) = explicit.get(name.as_str()) {
-                    found.extend(clash(drafts, *first, number, name, host));
+                    found.extend(clash(services, *first, number, name, host));
                 } else {
                     explicit.insert(name, number);
-                }
-                if spec.policy.replicas > 1 {
-                    found.push(shared_name(number, draft, name, spec.policy.replicas));
                 }
             }
             None => {
                 // `a-b` + `c` and `a` + `b-c` make the same names.
-                let prefix = format!("{}-{}", draft.id.project, draft.id.service);
-                if let Some(first) = generated.get(&prefix) {
-                    found.extend(clash(drafts, *first, number, &format!("{prefix}-1"), host));
+                let prefix = service.prefix.as_str();
+                if let Some(first) = generated.get(prefix) {
+                    found.extend(clash(services, *first, number, &format!("{prefix}-1"), host));
                 } else {
                     generated.insert(prefix, number);
                 }
@@ -41,29 +50,29 @@ pub(super) fn check(drafts: &[Draft], host: &str) -> Vec<Found> {
         let Some((prefix, slot)) = name.rsplit_once('-') else { continue };
         let Some(other) = generated.get(prefix) else { continue };
         let replicas =
-            drafts.get(*other).and_then(|draft| draft.spec.as_ref()).map_or(0, |spec| spec.policy.replicas);
+            services.get(*other).and_then(|service| service.spec()).map_or(0, |spec| spec.policy.replicas);
         let plain = !slot.starts_with('0') && slot.parse::<u32>().is_ok_and(|slot| slot <= replicas);
         if plain {
-            found.extend(clash(drafts, *other, number, name, host));
+            found.extend(clash(services, *other, number, name, host));
         }
     }
     found
 }
 
-fn place(draft: &Draft) -> Span {
+pub(super) fn place(draft: &Draft) -> Span {
     span_at(draft, &["container_name"])
 }
 
-fn clash(drafts: &[Draft], a: usize, b: usize, name: &str, host: &str) -> Option<Found> {
-    let by_place = |number: &usize| drafts.get(*number).map(|draft| draft.header.clone());
+fn clash(services: &[&Settled], a: usize, b: usize, name: &str, host: &str) -> Option<Found> {
+    let by_place = |number: &usize| services.get(*number).map(|service| service.header.clone());
     let mut both = [a, b];
     both.sort_by_key(by_place);
     let [first, second] = both;
-    let (first, second) = (drafts.get(first)?, drafts.get(second)?);
+    let (first, second) = (services.get(first)?, services.get(second)?);
     let message = format!("two containers on host `{host}` would be called `{name}`");
     let diagnostic =
-        Diagnostic::error("name-clash", place(second), message, format!("here for {}", second.id))
-            .also(place(first), format!("and here for {}", first.id))
+        Diagnostic::error("name-clash", second.name.clone(), message, format!("here for {}", second.id))
+            .also(first.name.clone(), format!("and here for {}", first.id))
             .help("without container_name they are called <project>-<service>-<number>");
     Some(Found { diagnostic, freezes: vec![a, b] })
 }

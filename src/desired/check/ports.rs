@@ -6,32 +6,51 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{Found, span_at, value_at};
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::files::items;
-use crate::desired::load::Draft;
+use crate::desired::load::{Draft, Settled};
 use crate::desired::node::Node;
 use crate::desired::spec::{PortBinding, Protocol};
 
-pub(super) fn check(drafts: &[Draft], host: &str) -> Vec<Found> {
-    let mut claims: BTreeMap<(u16, Protocol), Vec<(usize, &PortBinding)>> = BTreeMap::new();
+/// A fixed port of a service: which service by its place in the list, what it publishes, and where that is written.
+type Claim<'a> = (usize, &'a PortBinding, &'a Span);
+
+/// Services whose replicas would all hold one port.
+pub(super) fn shared(drafts: &[Draft]) -> Vec<Found> {
     let mut found = Vec::new();
     for (number, draft) in drafts.iter().enumerate() {
-        let Some(spec) = &draft.spec else { continue };
+        let Some(spec) = draft.spec.as_ref().filter(|spec| spec.policy.replicas > 1) else { continue };
         for binding in &spec.container.ports {
             let Some(port) = binding.fixed() else { continue };
-            claims.entry((port, binding.container.protocol)).or_default().push((number, binding));
-            if spec.policy.replicas > 1 {
-                found.push(shared_port(number, draft, binding, port, spec.policy.replicas));
-            }
+            found.push(shared_port(number, draft, binding, port, spec.policy.replicas));
         }
     }
-    for ((port, protocol), claims) in &mut claims {
+    found
+}
+
+/// Where the ports of a service are written, in their order.
+pub(super) fn places(draft: &Draft) -> Vec<Span> {
+    let ports = draft.spec.as_ref().map(|spec| &spec.container.ports);
+    ports.into_iter().flatten().map(|binding| place(draft, binding)).collect()
+}
+
+pub(super) fn check(services: &[&Settled], host: &str) -> Vec<Found> {
+    let mut claims: BTreeMap<(u16, Protocol), Vec<Claim<'_>>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (number, service) in services.iter().enumerate() {
+        let Some(spec) = service.spec() else { continue };
+        for (binding, place) in spec.container.ports.iter().zip(&service.ports) {
+            let Some(port) = binding.fixed() else { continue };
+            claims.entry((port, binding.container.protocol)).or_default().push((number, binding, place));
+        }
+    }
+    for ((port, protocol), claims) in claims.iter_mut().filter(|(_, claims)| claims.len() > 1) {
         // In the order of the files, whatever the projects are called.
-        claims.sort_by_key(|(number, _)| drafts.get(*number).map(|draft| draft.header.clone()));
-        let mut seen: BTreeMap<Option<IpAddr>, (usize, &PortBinding)> = BTreeMap::new();
-        for (number, binding) in claims.iter() {
-            match holder(&seen, binding.host_ip) {
-                Some(first) => found.extend(clash(drafts, first, (*number, binding), *port, *protocol, host)),
+        claims.sort_by_key(|(number, ..)| services.get(*number).map(|service| service.header.clone()));
+        let mut seen: BTreeMap<Option<IpAddr>, Claim<'_>> = BTreeMap::new();
+        for claim in claims.iter() {
+            match holder(&seen, claim.1.host_ip) {
+                Some(first) => found.extend(clash(services, first, *claim, *port, *protocol, host)),
                 None => {
-                    seen.insert(binding.host_ip, (*number, binding));
+                    seen.insert(claim.1.host_ip, *claim);
                 }
             }
         }
@@ -92,22 +111,22 @@ fn publishes(item: &Node, binding: &PortBinding) -> bool {
 }
 
 fn clash(
-    drafts: &[Draft],
-    first: (usize, &PortBinding),
-    second: (usize, &PortBinding),
+    services: &[&Settled],
+    first: Claim<'_>,
+    second: Claim<'_>,
     port: u16,
     protocol: Protocol,
     host: &str,
 ) -> Option<Found> {
-    let (one, two) = (drafts.get(first.0)?, drafts.get(second.0)?);
+    let (one, two) = (services.get(first.0)?, services.get(second.0)?);
     let message = format!("host port {port}/{} is published twice on host `{host}`", protocol.as_str());
     let on = match first.1.host_ip {
         None => "on every address".to_owned(),
         Some(address) => format!("on {address}"),
     };
     let diagnostic =
-        Diagnostic::error("port-clash", place(two, second.1), message, format!("here for {}", two.id))
-            .also(place(one, first.1), format!("and here for {}, {on}", one.id));
+        Diagnostic::error("port-clash", second.2.clone(), message, format!("here for {}", two.id))
+            .also(first.2.clone(), format!("and here for {}, {on}", one.id));
     Some(Found { diagnostic, freezes: vec![first.0, second.0] })
 }
 

@@ -1,25 +1,29 @@
 //! Snapshot to desired state. Everything is reported, nothing stops at the first error, and what does not load freezes
 //! exactly what it had a part in.
 
+mod kept;
+mod levels;
 mod project;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::desired::check;
-use crate::desired::convert;
 use crate::desired::diagnostic::{Diagnostic, Span};
-use crate::desired::files::{self, FLEET, Files, StateFile};
+use crate::desired::files::{self, FLEET, Files, StateFile, Texts};
 use crate::desired::fleet::Fleet;
-use crate::desired::hash::SpecHash;
 use crate::desired::ident::{ProjectName, ServiceId};
-use crate::desired::merge;
 use crate::desired::node::Table;
 use crate::desired::position::Positions;
 use crate::desired::snapshot::{HostFacts, Snapshot};
 use crate::desired::spec::ServiceSpec;
 use crate::desired::toplevel;
 use crate::desired::variables::Level;
-use crate::desired::{DesiredState, Revision, Wanted};
+use crate::desired::{DesiredState, Wanted};
+
+pub(super) use kept::Settled;
+use kept::{Inputs, Kept};
+use project::Loading;
 
 /// A service on its way into the state.
 pub(super) struct Draft {
@@ -41,148 +45,125 @@ pub(super) struct Draft {
 /// affected. An empty snapshot gives an empty state.
 #[must_use]
 pub fn load(snapshot: &Snapshot, host: &HostFacts) -> (DesiredState, Vec<Diagnostic>) {
-    let mut files = files::sort(snapshot);
-    let found = std::mem::take(&mut files.diagnostics);
-    let mut loading = Loading {
-        snapshot,
-        host,
-        files: &files,
-        positions: Positions::new(snapshot),
-        found,
-        drafts: Vec::new(),
-        state: DesiredState::default(),
-    };
-    loading.run();
-    loading.finish()
+    Loader::default().load(snapshot, host)
 }
 
-struct Loading<'a> {
-    snapshot: &'a Snapshot,
-    host: &'a HostFacts,
-    files: &'a Files,
-    positions: Positions<'a>,
-    found: Vec<Diagnostic>,
-    drafts: Vec<Draft>,
-    state: DesiredState,
+/// Loads one snapshot after the other. A project nothing of which has changed is not loaded again; what comes out is always
+/// what [`load`] would give (a property test holds the two together).
+#[derive(Debug, Default)]
+pub struct Loader {
+    host: HostFacts,
+    root: String,
+    texts: Texts,
+    levels: BTreeMap<ProjectName, Arc<Level>>,
+    projects: BTreeMap<ProjectName, Arc<Kept>>,
 }
 
-impl<'a> Loading<'a> {
-    fn run(&mut self) {
-        let good = self.files.state.iter().filter(|file| !file.broken);
-        good.for_each(|file| toplevel::check(file, &mut self.found));
-        let fleet_file = self.files.state.iter().find(|file| file.path == FLEET);
+impl Loader {
+    /// See [`load`].
+    pub fn load(&mut self, snapshot: &Snapshot, host: &HostFacts) -> (DesiredState, Vec<Diagnostic>) {
+        if self.host != *host || self.root != snapshot.root {
+            self.host = host.clone();
+            self.root.clone_from(&snapshot.root);
+            self.levels.clear();
+            self.projects.clear();
+        }
+        let mut files = files::sort(snapshot, &mut self.texts);
+        let mut found = std::mem::take(&mut files.diagnostics);
+        let mut state = DesiredState::default();
+        let good = files.state.iter().filter(|file| !file.broken);
+        good.for_each(|file| toplevel::check(file, &mut found));
+        let fleet_file = files.state.iter().find(|file| file.path == FLEET);
         let hosts = fleet_file.and_then(|file| file.table.get("hosts")).map(|entry| &entry.value);
-        let fleet = Fleet::read(hosts, self.host, &mut self.found);
+        let fleet = Fleet::read(hosts, host, &mut found);
 
         let mut projects: BTreeMap<&ProjectName, Vec<&StateFile>> = BTreeMap::new();
-        for file in &self.files.state {
+        for file in &files.state {
             let selector = file.table.get("on_hosts").filter(|_| file.path != FLEET);
-            if selector.is_none_or(|entry| fleet.selects(&entry.value, &mut self.found)) {
+            if selector.is_none_or(|entry| fleet.selects(&entry.value, &mut found)) {
                 projects.entry(&file.project).or_default().push(file);
             }
         }
-        let levels = self.levels(&projects);
-        for (project, files) in &projects {
-            self.project(project, files, &fleet, &levels);
-        }
-        check::check(&mut self.drafts, &self.host.name, &mut self.found);
-    }
-
-    /// `[vars]`, `[defaults]` and `[policy]` of each project.
-    fn levels(&mut self, projects: &BTreeMap<&ProjectName, Vec<&StateFile>>) -> BTreeMap<ProjectName, Level> {
-        let mut levels = BTreeMap::new();
-        for (project, files) in projects {
-            let home = self.files.homes.get(*project).cloned().unwrap_or_default();
-            let mut level = Level { folder: home, ..Level::default() };
-            let plain = files.iter().filter(|file| !file.refines);
-            for file in plain.chain(files.iter().filter(|file| file.refines)) {
-                let section = |name: &str| file.table.get(name).and_then(|entry| entry.value.as_table());
-                let defaults = section("defaults").and_then(|table| table.get("services")?.value.as_table());
-                if defaults.is_some() {
-                    level.default_files.insert(file.path.clone());
-                }
-                let parts = [
-                    (&mut level.vars, section("vars"), "vars"),
-                    (&mut level.defaults, defaults, "defaults.services"),
-                    (&mut level.policy, section("policy"), "policy"),
-                ];
-                for (known, more, path) in parts {
-                    match more {
-                        Some(more) if file.refines => merge::settle(known, more),
-                        Some(more) => merge::conflicting(known, more, path, &mut self.found),
-                        None => {}
-                    }
-                }
+        let read = levels::Sources { snapshot, files: &files };
+        let mut levels = read.levels(&projects, &mut state, &mut found);
+        for (project, level) in &mut levels {
+            if let Some(before) = self.levels.get(project).filter(|before| **before == *level) {
+                *level = Arc::clone(before);
             }
-            let root = level.folder.is_empty() && **project == ProjectName::default();
-            toplevel::policy(&level.policy, root.then_some(&mut self.state), &mut self.found);
-            self.check_defaults(&mut level);
-            levels.insert((*project).clone(), level);
         }
-        levels
+        let mut kept = BTreeMap::new();
+        for (project, own) in &projects {
+            let chain = levels::chain(project, &levels);
+            let inputs = Inputs::of(own, fleet_file, &chain, &files);
+            let before = self.projects.get(*project).filter(|before| before.holds(&inputs, snapshot));
+            let loaded = before.cloned().unwrap_or_else(|| {
+                let loading = Loading::new(snapshot, host, &files, &fleet);
+                Arc::new(loading.project(project, own, chain, inputs))
+            });
+            kept.insert((*project).clone(), loaded);
+        }
+        let result = whole(snapshot, host, &files, kept.values(), state, found);
+        self.levels = levels;
+        self.projects = kept;
+        result
     }
+}
 
-    /// Checks the keys of `[defaults.services]` once, and takes out what is wrong so that no service repeats it.
-    fn check_defaults(&mut self, level: &mut Level) {
-        let mut wrong = Vec::new();
-        let read = |path: &str| self.snapshot.files.get(path);
-        convert::check_keys(&level.defaults, "Service", "defaults.services", &[], &read, &mut wrong);
-        level.defaults.entries.retain(|entry| wrong.iter().all(|wrong| wrong.primary.span != entry.key_span));
-        self.found.append(&mut wrong);
+/// Puts the projects together: what they declare, what clashes between them, and every service with all that concerns it.
+fn whole<'a>(
+    snapshot: &Snapshot,
+    host: &HostFacts,
+    files: &Files,
+    projects: impl Iterator<Item = &'a Arc<Kept>>,
+    mut state: DesiredState,
+    mut found: Vec<Diagnostic>,
+) -> (DesiredState, Vec<Diagnostic>) {
+    let mut services: Vec<&Settled> = Vec::new();
+    for kept in projects {
+        found.extend(kept.found.iter().cloned());
+        kept.networks.iter().for_each(|(spec, place)| {
+            check::declare_network(&mut state, spec, place, &mut found);
+        });
+        kept.volumes.iter().for_each(|(spec, place)| {
+            check::declare_volume(&mut state, spec, place, &mut found);
+        });
+        if let Some(spec) = &kept.implied {
+            state.networks.entry(spec.name.clone()).or_insert_with(|| Arc::clone(spec));
+        }
+        state.projects.insert(kept.project.clone());
+        services.extend(&kept.services);
     }
+    let mut clashes = check::host(&services, &host.name, &mut found);
 
-    /// The levels that hold for a project: its own, then those of the folders above, the root's last.
-    fn chain<'l>(project: &ProjectName, levels: &'l BTreeMap<ProjectName, Level>) -> Vec<&'l Level> {
-        let Some(own) = levels.get(project) else { return Vec::new() };
-        let mut chain = vec![own];
-        let mut folder = own.folder.as_str();
-        while let Some((above, _)) = folder.rsplit_once('/') {
-            let owner = |level: &&Level| level.folder == above && !above.is_empty();
-            chain.extend(levels.values().find(owner));
-            folder = above;
-        }
-        let root = ProjectName::default();
-        if *project != root {
-            chain.extend(levels.get(&root));
-        }
-        chain
+    // Of a file that is no TOML nothing more can be said.
+    found.retain(|told| !files.broken.contains_key(&told.primary.span.file));
+    found.extend(files.broken.values().flatten().cloned());
+    let mut positions = Positions::new(snapshot);
+    positions.fill(&mut found);
+    found.sort();
+    found.dedup();
+    for told in found.iter().filter(|told| told.is_error()) {
+        state.broken.entry(told.primary.span.file.clone()).or_default().push(told.clone());
     }
-
-    fn finish(mut self) -> (DesiredState, Vec<Diagnostic>) {
-        // Of a file that is no TOML nothing more can be said.
-        let broken = &self.files.broken;
-        self.found.retain(|told| !broken.contains_key(&told.primary.span.file));
-        self.found.extend(broken.values().flatten().cloned());
-        for told in &mut self.found {
-            (told.line, told.column) = self.positions.of(&told.primary.span.file, told.primary.span.start);
+    let fleet = state.broken.get(FLEET).cloned().unwrap_or_default();
+    let wanted = services.into_iter().enumerate().map(|(number, service)| {
+        let mut why = service.frozen.clone();
+        why.extend(clashes.remove(&number).unwrap_or_default());
+        positions.fill(&mut why);
+        if !state.broken.is_empty() {
+            why.extend(service.files.iter().filter_map(|file| state.broken.get(file)).flatten().cloned());
         }
-        self.found.sort();
-        self.found.dedup();
-
-        for told in self.found.iter().filter(|told| told.is_error()) {
-            self.state.broken.entry(told.primary.span.file.clone()).or_default().push(told.clone());
-        }
-        let fleet = self.state.broken.get(FLEET).cloned().unwrap_or_default();
-        for draft in self.drafts {
-            let mut why = draft.frozen;
-            for told in &mut why {
-                (told.line, told.column) =
-                    self.positions.of(&told.primary.span.file, told.primary.span.start);
-            }
-            why.extend(draft.files.iter().filter_map(|file| self.state.broken.get(file)).flatten().cloned());
-            why.extend(fleet.iter().cloned());
-            why.sort();
-            why.dedup();
-            let wanted = match draft.spec {
-                Some(spec) if why.is_empty() => {
-                    Wanted::Run(Box::new(Revision { hash: SpecHash::of(&spec.container), spec }))
-                }
-                _ => Wanted::Frozen(or_unexplained(why, &draft.header)),
-            };
-            self.state.services.insert(draft.id, wanted);
-        }
-        (self.state, self.found)
-    }
+        why.extend(fleet.iter().cloned());
+        why.sort();
+        why.dedup();
+        let wanted = match &service.revision {
+            Some(revision) if why.is_empty() => Wanted::Run(Arc::clone(revision)),
+            _ => Wanted::Frozen(or_unexplained(why, &service.header)),
+        };
+        (service.id.clone(), wanted)
+    });
+    state.services = wanted.collect();
+    (state, found)
 }
 
 /// A frozen service always says why.

@@ -1,21 +1,27 @@
 //! One project: its scope, its merged objects, and each of them to a spec.
 
-use std::collections::BTreeMap;
+mod declared;
 
-use super::{Draft, Loading};
-use crate::desired::convert::{self, Context, Declared};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Draft;
+use super::kept::{Inputs, Kept, Settled};
+use crate::desired::convert::{self, Context};
 use crate::desired::diagnostic::{Diagnostic, Severity, Span};
-use crate::desired::files::{self, FLEET, StateFile};
+use crate::desired::files::{self, FLEET, Files, StateFile};
 use crate::desired::fleet::Fleet;
 use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
 use crate::desired::interpolate::{self, Lookup, Scope};
 use crate::desired::node::Value;
-use crate::desired::objects::{self, Object, Objects};
+use crate::desired::objects::{self, Object};
 use crate::desired::position::Positions;
-use crate::desired::snapshot::FileContent;
-use crate::desired::spec::{Ipam, MountSource, NetworkSpec, ServiceSpec, SourcePlace};
+use crate::desired::snapshot::{FileContent, HostFacts, Snapshot};
+use crate::desired::spec::{MountSource, NetworkSpec, ServiceSpec, SourcePlace, VolumeSpec};
 use crate::desired::variables::{Level, ObjectScope, ProjectScope};
 use crate::desired::{check, dotenv, merge, redact};
+use declared::Names;
 
 /// Errors that may only say that the definition stands in a file that does not load.
 const FOLLOW_UPS: [&str; 7] = [
@@ -28,18 +34,66 @@ const FOLLOW_UPS: [&str; 7] = [
     "unknown-extends",
 ];
 
-impl Loading<'_> {
+/// One project in the making.
+pub(super) struct Loading<'a> {
+    snapshot: &'a Snapshot,
+    host: &'a HostFacts,
+    files: &'a Files,
+    fleet: &'a Fleet,
+    positions: Positions<'a>,
+    found: Vec<Diagnostic>,
+    drafts: Vec<Draft>,
+    networks: Vec<(Arc<NetworkSpec>, Span)>,
+    volumes: Vec<(Arc<VolumeSpec>, Span)>,
+    reads: Reads,
+}
+
+/// The files that were looked at by name, with what was found.
+type Reads = RefCell<BTreeMap<String, Option<FileContent>>>;
+
+/// Looks at a file of the snapshot, and notes it.
+fn look<'a>(snapshot: &'a Snapshot, reads: &Reads, path: &str) -> Option<&'a FileContent> {
+    let content = snapshot.files.get(path);
+    let mut reads = reads.borrow_mut();
+    if !reads.contains_key(path) {
+        reads.insert(path.to_owned(), content.cloned());
+    }
+    content
+}
+
+impl<'a> Loading<'a> {
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        host: &'a HostFacts,
+        files: &'a Files,
+        fleet: &'a Fleet,
+    ) -> Self {
+        Self {
+            snapshot,
+            host,
+            files,
+            fleet,
+            positions: Positions::new(snapshot),
+            found: Vec::new(),
+            drafts: Vec::new(),
+            networks: Vec::new(),
+            volumes: Vec::new(),
+            reads: Reads::default(),
+        }
+    }
+
     pub(super) fn project(
-        &mut self,
+        mut self,
         project: &ProjectName,
         files: &[&StateFile],
-        fleet: &Fleet,
-        levels: &BTreeMap<ProjectName, Level>,
-    ) {
-        let chain = Self::chain(project, levels);
+        chain: Vec<Arc<Level>>,
+        inputs: Inputs,
+    ) -> Kept {
+        let fleet = self.fleet;
         let home = chain.first().map(|level| level.folder.clone()).unwrap_or_default();
         let dotenv_path = if home.is_empty() { ".env".to_owned() } else { format!("{home}/.env") };
-        let mut scope = ProjectScope::new(project, fleet, self.host, chain, dotenv_path);
+        let levels = chain.iter().map(|level| &**level).collect();
+        let mut scope = ProjectScope::new(project, fleet, self.host, levels, dotenv_path);
         self.read_dotenv(&mut scope);
 
         // While a file of the project does not load, what is missing may be in there.
@@ -54,23 +108,31 @@ impl Loading<'_> {
         let mut told = Vec::new();
         let objects = objects::gather(project, files, &mut told);
         self.tell(told, &gaps);
-        self.state.projects.insert(project.clone());
 
         let names = self.declare(project, &objects, &scope);
         let services: BTreeMap<String, Span> =
             objects.services.iter().map(|(name, object)| (name.clone(), object.header().clone())).collect();
-        let first = self.drafts.len();
         for (name, object) in &objects.services {
             let facts =
                 Facts { project, scope: &scope, fleet, names: &names, services: &services, gaps: &gaps };
             self.service(name, object, &facts);
         }
-        let here = self.drafts.len() > first;
-        if here || objects.services.is_empty() {
+        if !self.drafts.is_empty() || objects.services.is_empty() {
             self.declared(project, &objects, &scope, &names, &gaps);
         }
-        self.implied_network(project, first, &names);
+        let implied = self.implied_network(project, &names);
         self.found.append(&mut scope.told.borrow_mut());
+        check::project(&mut self.drafts, &self.host.name, &mut self.found);
+        Kept {
+            project: project.clone(),
+            inputs,
+            reads: self.reads.into_inner(),
+            found: self.found,
+            services: self.drafts.into_iter().map(Settled::of).collect(),
+            networks: self.networks,
+            volumes: self.volumes,
+            implied,
+        }
     }
 
     /// Keeps diagnostics, but for errors that only follow from a file that does not load. Returns whether there were such.
@@ -86,7 +148,7 @@ impl Loading<'_> {
 
     fn read_dotenv(&mut self, scope: &mut ProjectScope<'_>) {
         let mut told = Vec::new();
-        match self.snapshot.files.get(scope.dotenv_path.as_str()) {
+        match look(self.snapshot, &self.reads, &scope.dotenv_path) {
             None => {}
             Some(FileContent::Read(bytes)) => {
                 let within = ObjectScope::new(scope, None);
@@ -107,26 +169,6 @@ impl Loading<'_> {
         }
         scope.dotenv_broken = told.iter().any(Diagnostic::is_error);
         self.found.append(&mut told);
-    }
-
-    /// The names of networks and volumes, with variables replaced. Faults are reported by the conversion.
-    fn declare(&self, project: &ProjectName, objects: &Objects, scope: &ProjectScope<'_>) -> Names {
-        let declare = |known: &BTreeMap<String, Object>| -> BTreeMap<String, Declared> {
-            let declared = known.iter().map(|(key, object)| {
-                let mut node = object.node.clone();
-                let within = ObjectScope::new(scope, None);
-                interpolate::expand_node(&mut node, &within, &mut Vec::new(), &mut Vec::new());
-                (key.clone(), Declared::of(project, key, object.header().clone(), &node))
-            });
-            declared.collect()
-        };
-        let mut names = Names { networks: declare(&objects.networks), volumes: declare(&objects.volumes) };
-        names.networks.entry("default".to_owned()).or_insert_with(|| Declared {
-            span: Span::default(),
-            name: format!("{project}_default"),
-            external: false,
-        });
-        names
     }
 
     fn service(&mut self, name: &str, object: &Object, facts: &Facts<'_>) {
@@ -202,7 +244,8 @@ impl Loading<'_> {
             Lookup::Set(value) => Some(value),
             Lookup::Unset | Lookup::Broken => None,
         };
-        let read = |path: &str| self.snapshot.files.get(path);
+        let (snapshot, reads) = (self.snapshot, &self.reads);
+        let read = |path: &str| look(snapshot, reads, path);
         let context = Context {
             project: facts.project,
             root: &self.snapshot.root,
@@ -247,82 +290,6 @@ impl Loading<'_> {
         spec.source = SourcePlace { file: draft.header.file.clone(), line, files: draft.files.clone() };
         spec
     }
-
-    /// Networks and volumes that the project declares.
-    fn declared(
-        &mut self,
-        project: &ProjectName,
-        objects: &Objects,
-        scope: &ProjectScope<'_>,
-        names: &Names,
-        gaps: &[Diagnostic],
-    ) {
-        let mut told = Vec::new();
-        let services = BTreeMap::new();
-        let within = ObjectScope::new(scope, None);
-        let variables = |name: &str| match within.get(name) {
-            Lookup::Set(value) => Some(value),
-            Lookup::Unset | Lookup::Broken => None,
-        };
-        let read = |path: &str| self.snapshot.files.get(path);
-        let context = Context {
-            project,
-            root: &self.snapshot.root,
-            networks: &names.networks,
-            volumes: &names.volumes,
-            services: &services,
-            read: &read,
-            variables: &variables,
-            host: self.host,
-        };
-        let broken = |object: &Object| object.files.iter().any(|file| self.files.broken.contains_key(file));
-        for (key, object) in objects.networks.iter().filter(|(_, object)| !broken(object)) {
-            let mut node = object.node.clone();
-            interpolate::expand_node(&mut node, &within, &mut told, &mut Vec::new());
-            if let Some(mut spec) = convert::network(project, key, &node, &context, &mut told) {
-                spec.source = place(&mut self.positions, object);
-                check::declare_network(&mut self.state, spec, object, &mut told);
-            }
-        }
-        for (key, object) in objects.volumes.iter().filter(|(_, object)| !broken(object)) {
-            let mut node = object.node.clone();
-            interpolate::expand_node(&mut node, &within, &mut told, &mut Vec::new());
-            if let Some(mut spec) = convert::volume(project, key, &node, &context, &mut told) {
-                spec.source = place(&mut self.positions, object);
-                check::declare_volume(&mut self.state, spec, object, &mut told);
-            }
-        }
-        self.tell(told, gaps);
-    }
-
-    /// The network `default`, when a service uses it and the project does not declare it.
-    fn implied_network(&mut self, project: &ProjectName, first: usize, names: &Names) {
-        let Some(declared) = names.networks.get("default").filter(|declared| declared.span.file.is_empty())
-        else {
-            return;
-        };
-        let drafts = self.drafts.get(first..).unwrap_or_default();
-        let user = drafts
-            .iter()
-            .filter_map(|draft| draft.spec.as_ref())
-            .find(|spec| spec.live.networks.values().any(|endpoint| endpoint.key == "default"));
-        let Some(user) = user else { return };
-        let spec = NetworkSpec {
-            project: project.clone(),
-            key: "default".to_owned(),
-            name: declared.name.clone(),
-            external: false,
-            driver: None,
-            options: BTreeMap::new(),
-            internal: false,
-            attachable: false,
-            enable_ipv6: false,
-            ipam: Ipam::default(),
-            labels: BTreeMap::new(),
-            source: user.source.clone(),
-        };
-        self.state.networks.entry(declared.name.clone()).or_insert(spec);
-    }
 }
 
 /// What the conversion of a service needs to know of its project.
@@ -334,18 +301,6 @@ struct Facts<'a> {
     services: &'a BTreeMap<String, Span>,
     /// What is wrong with files of the project that do not load.
     gaps: &'a [Diagnostic],
-}
-
-/// Networks and volumes of a project by key.
-struct Names {
-    networks: BTreeMap<String, Declared>,
-    volumes: BTreeMap<String, Declared>,
-}
-
-fn place(positions: &mut Positions<'_>, object: &Object) -> SourcePlace {
-    let header = object.header();
-    let (line, _) = positions.of(&header.file, header.start);
-    SourcePlace { file: header.file.clone(), line, files: object.files.clone() }
 }
 
 fn within(inner: &Span, outer: &Span) -> bool {

@@ -63,8 +63,8 @@ fn volumes() -> Vec<Row> {
 
 fn declared(state: &DesiredState, kind: &str) -> Value {
     match kind {
-        "networks" => serde_json::to_value(&state.networks).unwrap(),
-        _ => serde_json::to_value(&state.volumes).unwrap(),
+        "networks" => state.networks.iter().map(|(name, spec)| (name.clone(), json!(**spec))).collect(),
+        _ => state.volumes.iter().map(|(name, spec)| (name.clone(), json!(**spec))).collect(),
     }
 }
 
