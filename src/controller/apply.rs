@@ -141,7 +141,7 @@ async fn begin(
         let record = host.records.load(&id).await?;
         host.guard.note(&id, false, &record.source);
     }
-    let listed = relist::relist(host).await?;
+    let listed = relist::relist(host, true).await?;
     relist::note(host, &listed);
     let now = host.clock.now().mono;
     let wish = Wish::new(desired, now);
@@ -150,7 +150,7 @@ async fn begin(
     if let Some(token) = consent {
         host.guard.consent(token);
     }
-    Ok(scope.unwrap_or_else(|| relist::due(host, &listed, true)))
+    Ok(scope.unwrap_or_else(|| relist::due(host, &listed)))
 }
 
 fn removals_wait(host: &Host) -> bool {

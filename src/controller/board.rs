@@ -112,6 +112,12 @@ impl Board {
         self.read().services.get(id).cloned()
     }
 
+    /// Its last pass left nothing to do, and its containers are still as that pass saw them.
+    #[must_use]
+    pub fn is_settled_with(&self, id: &ServiceId, now: &Summary) -> bool {
+        self.read().services.get(id).and_then(|entry| entry.settled.as_ref()).is_some_and(|seen| seen == now)
+    }
+
     #[must_use]
     pub fn progress(&self, id: &ServiceId) -> Option<DependencyState> {
         self.read().services.get(id).map(|entry| entry.progress.clone())

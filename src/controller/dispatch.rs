@@ -18,6 +18,9 @@ use crate::state::time::Mono;
 
 /// Passes at a time. They mostly wait for the engine's answers to reads; acting has a limit of its own (`host::ACTORS`).
 const PASSES: usize = 32;
+/// What the engine reports of a service while its pass runs is mostly what that pass does. It is looked at once more when this
+/// has passed, not after each of its steps. Milliseconds.
+const ECHO_MS: u64 = 100;
 
 /// See the module.
 pub struct Dispatch {
@@ -68,17 +71,27 @@ impl Dispatch {
     pub fn deliver(&mut self, mail: &Mail, accept: impl Fn(&Key) -> bool) {
         for (key, reasons) in mail.keys.iter().filter(|(key, _)| accept(key)) {
             for reason in reasons {
-                self.add(key.clone(), *reason);
+                match reason {
+                    Reason::Engine => self.heard(key.clone()),
+                    other => self.add(key.clone(), *other),
+                }
             }
         }
         for container in &mail.containers {
             for id in self.host.board.owners_of(container) {
                 let key = Key::Service(id);
                 if accept(&key) {
-                    self.add(key, Reason::Engine);
+                    self.heard(key);
                 }
             }
         }
+    }
+
+    /// The engine reported something about it.
+    fn heard(&mut self, key: Key) {
+        let echo = self.running.values().any(|running| *running == key);
+        let at = if echo { self.now().after(ECHO_MS) } else { self.now() };
+        self.queue.add_at(key, at, Reason::Engine);
     }
 
     /// Starts the passes of the keys that are due, as far as the limit allows.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use super::board::Board;
 use super::clock::Clock;
 use super::measured::Measured;
+use super::observe::Scenery;
 use super::progress::Progress;
 use super::records::{Records, RecordsError};
 use super::trigger::{Inbox, Mail};
@@ -89,6 +90,8 @@ pub struct Cell {
     pub loaded: bool,
     /// Restarts by the engine that were counted already, by container.
     pub restarts: BTreeMap<ContainerId, u32>,
+    /// What was around its containers at the last look.
+    pub scenery: Option<Scenery>,
 }
 
 /// An operator's word about one service, and where the answer goes.

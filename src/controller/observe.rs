@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{try_join_all, try_join5};
+use futures_util::future::try_join_all;
 use futures_util::try_join;
 
 use crate::desired::ident::{ServiceId, ServiceName};
@@ -14,7 +14,8 @@ use crate::state::observed::{
     ContainerId, ContainerStatus, ContainerSummary, DependencyState, EngineSession, ImageFacts, ImageId,
     NameHolder, ObservedContainer, ObservedNetwork, ObservedService, ObservedVolume, Parent, label,
 };
-use crate::state::plan::{Failure, Lookups};
+use crate::state::plan::{Failure, Lookups, Outcome, Planned, Step};
+use crate::state::time::Mono;
 
 /// What a pass knows beside what it asks the engine.
 pub struct Surroundings<'a> {
@@ -30,6 +31,112 @@ pub struct Surroundings<'a> {
     pub disk_free: Option<u64>,
 }
 
+/// What is around a service's containers: its images, networks and volumes. Nothing a pass does to containers moves them, so one
+/// look serves all rounds of a pass, and the passes that events of its containers ask for soon after.
+#[derive(Debug, Clone)]
+pub struct Scenery {
+    /// When it was looked at, as the pass that looked notes it.
+    pub at: Option<Mono>,
+    /// It is an earlier pass's look.
+    pub carried: bool,
+    /// What was looked for.
+    lookups: Lookups,
+    images: Images,
+    networks: BTreeMap<String, Vec<ObservedNetwork>>,
+    volumes: BTreeMap<String, Option<ObservedVolume>>,
+}
+
+impl Scenery {
+    /// Whether it still is what a look would find, after these steps were taken. A step that failed may have failed because
+    /// something is not as it was seen.
+    #[must_use]
+    pub fn outlasts(step: &Step, outcome: &Outcome) -> bool {
+        let moves = match step {
+            Step::Pull { .. }
+            | Step::Keep { .. }
+            | Step::Untag { .. }
+            | Step::CreateNetwork(_)
+            | Step::RemoveNetwork { .. }
+            | Step::CreateVolume(_)
+            | Step::Connect { .. }
+            | Step::Disconnect { .. } => true,
+            Step::Create(_)
+            | Step::Start { .. }
+            | Step::Stop { .. }
+            | Step::SetRestart { .. }
+            | Step::SetResources { .. }
+            | Step::Rename { .. }
+            | Step::SaveLogs { .. }
+            | Step::Remove { .. } => false,
+        };
+        !moves && !matches!(outcome, Outcome::Failed { .. } | Outcome::NotTried)
+    }
+
+    /// The same for another pass.
+    #[must_use]
+    pub fn carried(self) -> Self {
+        Self { carried: true, ..self }
+    }
+
+    /// Whether a plan stands on it: then it must be a look of the same pass.
+    #[must_use]
+    pub fn matters_to(plan: &[Planned]) -> bool {
+        let containers_alone = |step: &Step| match step {
+            Step::Start { .. }
+            | Step::Stop { .. }
+            | Step::SetRestart { .. }
+            | Step::SetResources { .. }
+            | Step::Rename { .. }
+            | Step::SaveLogs { .. }
+            | Step::Remove { .. } => true,
+            Step::Pull { .. }
+            | Step::Keep { .. }
+            | Step::Untag { .. }
+            | Step::CreateNetwork(_)
+            | Step::RemoveNetwork { .. }
+            | Step::CreateVolume(_)
+            | Step::Create(_)
+            | Step::Connect { .. }
+            | Step::Disconnect { .. } => false,
+        };
+        !plan.iter().all(|planned| containers_alone(&planned.step))
+    }
+
+    /// A tag of ours that was just set: the one thing that a roll-out changes about images, and it is known how.
+    pub fn note_kept(&mut self, tag: &str, image: &ImageId) {
+        self.images.2.insert(tag.to_owned(), image.clone());
+    }
+
+    async fn look(engine: &dyn Observe, lookups: &Lookups) -> Result<Self> {
+        let (images, networks, volumes) = try_join!(
+            images(engine, lookups),
+            networks(engine, &lookups.networks),
+            volumes(engine, &lookups.volumes),
+        )?;
+        Ok(Self { at: None, carried: false, lookups: lookups.clone(), images, networks, volumes })
+    }
+
+    /// The same things are looked for. An image that the record keeps since then is one that was seen under its reference.
+    fn serves(&self, lookups: &Lookups) -> bool {
+        let Lookups { image, kept_images, keep_repository, networks, volumes, .. } = lookups;
+        let known = |id: &ImageId| {
+            self.lookups.kept_images.contains(id) || self.images.0.as_ref().is_some_and(|seen| seen.id == *id)
+        };
+        self.lookups.image == *image
+            && self.lookups.keep_repository == *keep_repository
+            && self.lookups.networks == *networks
+            && self.lookups.volumes == *volumes
+            && kept_images.iter().all(known)
+    }
+
+    /// Those of the kept images that are there.
+    fn kept(&self, lookups: &Lookups) -> BTreeMap<ImageId, ImageFacts> {
+        let (wanted, kept, _) = &self.images;
+        let of = |id: &ImageId| kept.get(id).or_else(|| wanted.as_ref().filter(|seen| seen.id == *id));
+        lookups.kept_images.iter().filter_map(|id| Some((id.clone(), of(id)?.clone()))).collect()
+    }
+}
+
 /// Observes one service. Independent look-ups run at the same time: a pass costs the slowest, not the sum.
 ///
 /// # Errors
@@ -41,29 +148,49 @@ pub async fn observe(
     lookups: &Lookups,
     known: Surroundings<'_>,
 ) -> Result<ObservedService> {
-    let (containers, images, networks, volumes, parent) = try_join5(
+    observe_again(engine, owner, id, lookups, known, &mut None).await
+}
+
+/// The same in a later round of a pass: what is around the containers is not looked at again while `scenery` holds it.
+///
+/// # Errors
+/// See [`observe`].
+pub async fn observe_again(
+    engine: &dyn Observe,
+    owner: &str,
+    id: &ServiceId,
+    lookups: &Lookups,
+    known: Surroundings<'_>,
+    scenery: &mut Option<Scenery>,
+) -> Result<ObservedService> {
+    let held = scenery.take().filter(|held| held.serves(lookups));
+    let around = async {
+        match held {
+            Some(held) => Ok(held),
+            None => Scenery::look(engine, lookups).await,
+        }
+    };
+    let (containers, around, parent) = try_join!(
         containers(engine, owner, id, lookups, known.recorded),
-        images(engine, lookups),
-        networks(engine, &lookups.networks),
-        volumes(engine, &lookups.volumes),
+        around,
         parent(engine, known.parent.as_ref()),
-    )
-    .await?;
-    let (image, kept_images, keep_tags) = images;
+    )?;
     let (containers, name_holders) = containers;
-    Ok(ObservedService {
+    let observed = ObservedService {
         session: known.session,
         containers,
         name_holders,
-        image,
-        kept_images,
-        keep_tags,
-        networks,
-        volumes,
+        image: around.images.0.clone(),
+        kept_images: around.kept(lookups),
+        keep_tags: around.images.2.clone(),
+        networks: around.networks.clone(),
+        volumes: around.volumes.clone(),
         parent,
         dependencies: known.dependencies,
         disk_free: known.disk_free,
-    })
+    };
+    *scenery = Some(around);
+    Ok(observed)
 }
 
 /// Lists everything that claims to be of this service.
@@ -83,12 +210,17 @@ async fn containers(
     recorded: &BTreeSet<ContainerId>,
 ) -> Result<(Vec<ObservedContainer>, BTreeMap<String, NameHolder>)> {
     let filter = service_filter(owner, id);
-    let listed = engine.list_containers(&filter).await?;
-    let mut candidates: BTreeSet<ContainerId> = listed.into_iter().map(|row| row.id).collect();
-    // "Absent" needs both: a recorded container that the list does not show is asked for by its id.
-    candidates.extend(recorded.iter().cloned());
-    let looks = candidates.iter().map(|candidate| own(engine, candidate));
-    let mut ours: Vec<ObservedContainer> = try_join_all(looks).await?.into_iter().flatten().collect();
+    // "Absent" needs both: a recorded container is asked for by its id whether the list shows it or not. So those, which are
+    // mostly all there are, need not wait for the list.
+    let (listed, known) = try_join!(
+        engine.list_containers(&filter),
+        try_join_all(recorded.iter().map(|candidate| own(engine, candidate))),
+    )?;
+    let strange: BTreeSet<ContainerId> =
+        listed.into_iter().map(|row| row.id).filter(|id| !recorded.contains(id)).collect();
+    let found = try_join_all(strange.iter().map(|candidate| own(engine, candidate))).await?;
+    let mut ours: Vec<ObservedContainer> = known.into_iter().chain(found).flatten().collect();
+    ours.sort_by(|a, b| a.id.cmp(&b.id));
     ours.retain(|container| {
         let mine = is_ours(container, owner, id, recorded, &lookups.names);
         if !mine {

@@ -180,11 +180,11 @@ pub async fn preview(question: Question<'_>) -> Result<PlanReport, PlanError> {
     for (id, record) in &records {
         host.guard.note(id, false, &record.source);
     }
-    let listed = relist::relist(&host).await?;
+    let listed = relist::relist(&host, true).await?;
     relist::note(&host, &listed);
     let scope = if only.is_empty() { None } else { Some(wish.with_needs(&only)) };
     takeover::take_wish(&host, wish.clone());
-    let scope = scope.unwrap_or_else(|| relist::due(&host, &listed, true));
+    let scope = scope.unwrap_or_else(|| relist::due(&host, &listed));
     let verdicts = host.guard.verdicts(&wish, START);
     let guard = host.guard.waiting(&wish, START);
     let mut dispatch = Dispatch::new(Arc::clone(&host)).one_by_one();

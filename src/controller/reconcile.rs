@@ -11,7 +11,7 @@ use tokio::sync::SemaphorePermit;
 use super::board::{Entry, Summary};
 use super::execute::{Executor, describe};
 use super::host::{Cell, Host, Request};
-use super::observe::{Surroundings, observe};
+use super::observe::{Scenery, Surroundings, observe_again};
 use super::operate;
 use super::queue::{Reason, Reasons};
 use super::trigger::{Key, Trigger};
@@ -34,6 +34,9 @@ use crate::state::{lookups, order, status};
 const ROUNDS: usize = 64;
 /// When a pass that used up its rounds goes on. Milliseconds.
 const BREATHER_MS: u64 = 1_000;
+/// How long a look at images, networks and volumes serves passes that only an event of a container or a timer asks for. What
+/// happens to them has events of its own, which ask for another look. Milliseconds.
+const SCENERY_MS: u64 = 10_000;
 
 /// How a pass ended, and when the service is looked at again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,11 @@ pub async fn pass(host: &Host, id: &ServiceId, reasons: &Reasons) -> PassReport 
     let started = host.clock.now().mono;
     let cell = host.cell(id);
     let mut cell = cell.lock().await;
+    let about_containers = reasons.iter().all(|reason| matches!(reason, Reason::Engine | Reason::Requeue));
+    let scenery = cell
+        .scenery
+        .take()
+        .filter(|scenery| about_containers && scenery.at.is_some_and(|at| started.since(at) < SCENERY_MS));
     let mut pass = Pass {
         host,
         id,
@@ -74,9 +82,11 @@ pub async fn pass(host: &Host, id: &ServiceId, reasons: &Reasons) -> PassReport 
         seen: Summary::new(),
         again: None,
         turn: None,
+        scenery: scenery.map(Scenery::carried),
     };
     tracing::debug!(service = %id, reasons = ?reasons, "pass");
     let end = pass.rounds(&mut cell).await;
+    cell.scenery = pass.scenery.take();
     let settled = (end == PassEnd::Settled).then(|| std::mem::take(&mut pass.seen));
     let due = match end {
         PassEnd::At(at) => Some(at),
@@ -101,6 +111,8 @@ struct Pass<'a> {
     again: Option<Mono>,
     /// The right to act. Kept to the end of the pass once it is there: nobody waits between a stop and a start.
     turn: Option<SemaphorePermit<'a>>,
+    /// Images, networks and volumes as the last look saw them, while nothing has moved them.
+    scenery: Option<Scenery>,
 }
 
 impl Pass<'_> {
@@ -178,7 +190,8 @@ impl Pass<'_> {
         let session = self.host.session();
         let wanted = lookups(self.id, desired, &cell.record, self.host.clock.now());
         let known = self.surroundings(&wanted, &cell.record);
-        let observed = match observe(&*self.host.engine, &self.host.owner, self.id, &wanted, known).await {
+        let (engine, owner, scenery) = (&*self.host.engine, &*self.host.owner, &mut self.scenery);
+        let observed = match observe_again(engine, owner, self.id, &wanted, known, scenery).await {
             Ok(observed) => observed,
             Err(error) => return self.blind(desired, cell, &error),
         };
@@ -193,6 +206,9 @@ impl Pass<'_> {
         self.count_restarts(cell, &observed);
         self.seen = summary(&observed);
         let now = self.host.clock.now();
+        if let Some(scenery) = &mut self.scenery {
+            scenery.at.get_or_insert(now.mono);
+        }
         self.host.guard.note(self.id, !observed.containers.is_empty(), &cell.record.source);
         let held = match desired {
             Some(_) => None,
@@ -212,6 +228,11 @@ impl Pass<'_> {
             limits: self.host.limits,
         };
         let decision = decide(inputs);
+        let carried = self.scenery.as_ref().is_some_and(|scenery| scenery.carried);
+        if carried && Scenery::matters_to(&decision.plan) {
+            self.scenery = None;
+            return Turn::Again;
+        }
         self.commit(cell, &wish, desired, &observed, decision, now).await
     }
 
@@ -307,6 +328,7 @@ impl Pass<'_> {
                 self.take(&executor, planned, &names, observed).await
             };
             failed |= matches!(outcome, Outcome::Failed { .. });
+            self.note_scenery(&planned.step, &outcome);
             let now = self.host.clock.now();
             let mut record = cell.record.clone();
             let history = settle(&mut record, &mut cell.memo, planned, &outcome, session, now);
@@ -323,6 +345,14 @@ impl Pass<'_> {
             }
         }
         if failed { Acted::Part } else { Acted::All }
+    }
+
+    fn note_scenery(&mut self, step: &Step, outcome: &Outcome) {
+        match (step, outcome, &mut self.scenery) {
+            (Step::Keep { tag, image, .. }, Outcome::Done, Some(scenery)) => scenery.note_kept(tag, image),
+            _ if Scenery::outlasts(step, outcome) => {}
+            _ => self.scenery = None,
+        }
     }
 
     /// A few services act at a time. A pull has a limit of its own and must not keep others from being healed.

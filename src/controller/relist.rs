@@ -17,8 +17,15 @@ use crate::state::observed::{ContainerSummary, label};
 /// What a look at the whole host gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Relist {
-    pub facts: EngineFacts,
     pub services: BTreeMap<ServiceId, Listed>,
+    /// Only of a thorough look.
+    pub whole: Option<Whole>,
+}
+
+/// What only a thorough look asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whole {
+    pub facts: EngineFacts,
     /// Names of all networks with our owner label.
     pub networks: BTreeSet<String>,
 }
@@ -31,19 +38,20 @@ pub struct Listed {
     pub source: String,
 }
 
-/// Asks the engine. Runs beside the loop, which must not wait for it.
+/// Asks the engine: one list call, and a few more for a thorough look. Runs beside the loop, which must not wait for it.
 ///
 /// # Errors
 /// Those of the reads: then nothing is known, which is not the same as "nothing is there".
-pub async fn relist(host: &Host) -> Result<Relist> {
-    let facts = host.engine.facts().await?;
+pub async fn relist(host: &Host, thorough: bool) -> Result<Relist> {
+    let whole = if thorough {
+        let facts = host.engine.facts().await?;
+        let networks = host.engine.owned_networks(&host.owner).await?;
+        Some(Whole { facts, networks: networks.into_iter().map(|network| network.name).collect() })
+    } else {
+        None
+    };
     let rows = host.engine.list_containers(&owner_filter(&host.owner)).await?;
-    let networks = host.engine.owned_networks(&host.owner).await?;
-    Ok(Relist {
-        facts,
-        services: by_service(rows),
-        networks: networks.into_iter().map(|network| network.name).collect(),
-    })
+    Ok(Relist { services: by_service(rows), whole })
 }
 
 /// Rows whose labels name no service are nobody's: somebody else made them.
@@ -64,25 +72,24 @@ fn by_service(rows: Vec<ContainerSummary>) -> BTreeMap<ServiceId, Listed> {
     services
 }
 
-/// The keys to look at after a relist. `thorough`: all of them; else those that moved, and those with more to do anyway.
+/// The keys to look at after a relist. After a thorough one all of them; else those that moved, and those with more to do
+/// anyway.
 #[must_use]
-pub fn due(host: &Host, relist: &Relist, thorough: bool) -> BTreeSet<Key> {
+pub fn due(host: &Host, relist: &Relist) -> BTreeSet<Key> {
     let mut services: BTreeSet<ServiceId> = relist.services.keys().cloned().collect();
     services.extend(host.guard.known());
     let mut keys = BTreeSet::new();
     if let Some(wish) = host.wish() {
         services.extend(wish.state.services.keys().cloned());
-        if thorough {
+        if let Some(whole) = &relist.whole {
             keys.extend(wish.keys());
-            keys.extend(relist.networks.iter().cloned().map(Key::Network));
+            keys.extend(whole.networks.iter().cloned().map(Key::Network));
         }
     }
     let nothing = Summary::new();
     for id in services {
         let now = relist.services.get(&id).map_or(&nothing, |listed| &listed.containers);
-        let entry = host.board.entry(&id);
-        let still = entry.and_then(|entry| entry.settled).is_some_and(|settled| settled == *now);
-        if thorough || !still {
+        if relist.whole.is_some() || !host.board.is_settled_with(&id, now) {
             keys.insert(Key::Service(id));
         }
     }

@@ -175,6 +175,8 @@ enum Engine {
 #[derive(Debug, Default)]
 struct Thorough {
     asked: bool,
+    /// The look that is under way is one.
+    under_way: bool,
     /// Regular looks since the last thorough one.
     looks: u32,
 }
@@ -320,13 +322,16 @@ impl Loop {
         }
     }
 
-    /// Lists the host, beside the loop. One at a time: a second question would get the same answer.
+    /// Lists the host, beside the loop. One at a time; a thorough look that is asked for meanwhile follows, because it may be
+    /// about something that happened after the one under way.
     fn look(&mut self, thorough: bool) {
         self.thorough.asked |= thorough;
         self.relist_at = self.now().after(jitter(RELIST_MS));
         if self.relists.is_empty() {
+            let thorough = std::mem::take(&mut self.thorough.asked);
+            self.thorough.under_way = thorough;
             let host = Arc::clone(&self.host);
-            self.relists.spawn(async move { relist::relist(&host).await });
+            self.relists.spawn(async move { relist::relist(&host, thorough).await });
         }
     }
 
@@ -335,18 +340,20 @@ impl Loop {
         match listed {
             Ok(Ok(relist)) => {
                 self.host.board.list(now);
-                self.host.board.set_engine(relist::engine_status(&relist.facts));
                 relist::note(&self.host, &relist);
-                let thorough = std::mem::take(&mut self.thorough.asked);
-                if thorough {
+                if let Some(whole) = &relist.whole {
+                    self.host.board.set_engine(relist::engine_status(&whole.facts));
                     self.thorough.looks = 0;
                 }
-                for key in relist::due(&self.host, &relist, thorough) {
+                for key in relist::due(&self.host, &relist) {
                     self.dispatch.add(key, Reason::Resync);
                 }
                 takeover::refresh_guard(&self.host);
                 if self.first_look == FirstLook::Before && self.host.wish().is_some() {
                     self.first_look = FirstLook::Under;
+                }
+                if self.thorough.asked {
+                    self.look(true);
                 }
             }
             Ok(Err(error)) => self.not_listed(&error.to_string()),
@@ -356,6 +363,7 @@ impl Loop {
 
     fn not_listed(&mut self, error: &str) {
         let now = self.now();
+        self.thorough.asked |= self.thorough.under_way;
         self.relist_at = now.after(jitter(RELIST_AGAIN_MS));
         let blind = now.since(self.host.board.last_list());
         if blind > SILENCE_MS {
