@@ -1,6 +1,6 @@
 # `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
 # Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
-.PHONY: run test prove engines release lint fmt-check clippy doc deny clean-example
+.PHONY: run test prove engines bench release lint fmt-check clippy doc deny clean-example
 .NOTPARALLEL:
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -30,6 +30,12 @@ prove:
 	@scripts/setup.sh --engine
 	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
 	FUZZ_TIMES=$${FUZZ_TIMES:-20} PROVE_KILL_STRIDE=1 cargo test --locked --profile prove --test prove -- --nocapture fuzz:: store::
+
+# How fast it is, beside the engine's own share and docker compose, into docs/benchmarks.md. One section: make bench ONLY=replace
+bench:
+	@scripts/setup.sh --tools --tests
+	@scripts/setup.sh --engine
+	ONLY="$(ONLY)" cargo bench --locked --bench speed
 
 # One static binary: it runs on any Linux of this architecture, whatever its C library.
 release:

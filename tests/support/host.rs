@@ -125,6 +125,10 @@ impl Host {
         fs::remove_file(self.desired.join(&self.project).join(name)).unwrap();
     }
 
+    pub fn remove_if_there(&self, name: &str) -> bool {
+        fs::remove_file(self.desired.join(&self.project).join(name)).is_ok()
+    }
+
     /// The binary with this host's settings.
     pub fn command(&self) -> Command {
         let mut command = Command::new(BINARY);

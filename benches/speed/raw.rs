@@ -1,0 +1,107 @@
+//! The engine's own share: the bare calls, with nothing between them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::wire::Wire;
+
+/// What a container of a benchmark is made of.
+pub struct Spec<'a> {
+    pub image: &'a str,
+    pub network: &'a str,
+    pub alias: &'a str,
+    /// Host port for the program's 8080.
+    pub port: Option<u16>,
+    /// Found by this label when it is cleaned up.
+    pub label: (&'a str, &'a str),
+}
+
+impl Spec<'_> {
+    fn body(&self) -> Value {
+        let ports = self.port.map(|port| json!({ "8080/tcp": [{ "HostPort": port.to_string() }] }));
+        json!({
+            "Image": self.image,
+            "Labels": { self.label.0: self.label.1 },
+            "ExposedPorts": { "8080/tcp": {} },
+            "HostConfig": {
+                "NetworkMode": self.network,
+                "PortBindings": ports.unwrap_or_else(|| json!({})),
+                "RestartPolicy": { "Name": "unless-stopped" },
+            },
+            "NetworkingConfig": { "EndpointsConfig": { self.network: { "Aliases": [self.alias] } } },
+        })
+    }
+
+    pub fn create(&self, wire: &mut Wire, name: &str) -> String {
+        let made = wire.must("POST", &format!("/containers/create?name={name}"), Some(&self.body()));
+        made["Id"].as_str().expect("an id").to_owned()
+    }
+}
+
+pub fn start(wire: &mut Wire, id: &str) {
+    wire.must("POST", &format!("/containers/{id}/start"), None);
+}
+
+pub fn stop(wire: &mut Wire, id: &str) {
+    wire.must("POST", &format!("/containers/{id}/stop?t=10"), None);
+}
+
+pub fn rename(wire: &mut Wire, id: &str, name: &str) {
+    wire.must("POST", &format!("/containers/{id}/rename?name={name}"), None);
+}
+
+pub fn remove(wire: &mut Wire, id: &str) {
+    wire.must("DELETE", &format!("/containers/{id}?force=1"), None);
+}
+
+pub fn create_network(wire: &mut Wire, name: &str, label: (&str, &str)) -> String {
+    let body = json!({ "Name": name, "CheckDuplicate": true, "Labels": { label.0: label.1 } });
+    wire.must("POST", "/networks/create", Some(&body))["Id"].as_str().expect("an id").to_owned()
+}
+
+pub fn remove_network(wire: &mut Wire, id: &str) {
+    wire.must("DELETE", &format!("/networks/{id}"), None);
+}
+
+/// Creates and starts this many containers, so many at a time, each on its worker's own connection. Returns their ids.
+pub fn fleet<'s>(
+    count: usize,
+    workers: usize,
+    spec: &(dyn Fn() -> Spec<'s> + Sync),
+    name: &str,
+) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let made = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let mut wire = Wire::open();
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    if number >= count {
+                        return;
+                    }
+                    let id = spec().create(&mut wire, &format!("{name}-{number}"));
+                    start(&mut wire, &id);
+                    made.lock().expect("no worker panicked").push(id);
+                }
+            });
+        }
+    });
+    made.into_inner().expect("no worker panicked")
+}
+
+/// Removes them, eight at a time.
+pub fn remove_all(ids: &[String]) {
+    thread::scope(|scope| {
+        for part in ids.chunks(ids.len().div_ceil(8).max(1)) {
+            scope.spawn(move || {
+                let mut wire = Wire::open();
+                part.iter().for_each(|id| remove(&mut wire, id));
+            });
+        }
+    });
+}
