@@ -50,7 +50,10 @@ pub fn look(
                 Verdict::NotStarted
             }
             Some(_) if container.exit_code == 0 && !restarts_after(policy, 0) => Verdict::Completed,
-            Some(_) => Verdict::Failed(exit_text(container)),
+            Some(open) => {
+                open.ended = true;
+                Verdict::Failed(exit_text(container))
+            }
         },
         ContainerStatus::Created | ContainerStatus::Dead | ContainerStatus::Removing => Verdict::NotStarted,
     }
@@ -63,12 +66,16 @@ fn look_at_running(
     session: EngineSession,
     now: Mono,
 ) -> Verdict {
+    if window.as_ref().is_some_and(|open| open.ended) {
+        *window = None;
+    }
     let open = window.get_or_insert_with(|| GateWindow {
         since: now,
         session,
         started_at: container.started_at,
         restart_count: container.restart_count,
         passed: false,
+        ended: false,
     });
     if open.started_at.is_none() {
         // Opened when the start was answered; this is the first look.

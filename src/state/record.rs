@@ -190,6 +190,8 @@ pub struct GateWindow {
     pub started_at: Option<EngineStamp>,
     pub restart_count: u32,
     pub passed: bool,
+    /// A look found it ended: should it run again, by a start that was asked for long ago, that is another window.
+    pub ended: bool,
 }
 
 /// Tries of one thing that failed.

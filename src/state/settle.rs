@@ -119,8 +119,14 @@ fn settle_start(
                 memo.watch_starts = memo.watch_starts.saturating_add(1);
             }
             // Opened at the start, not at the first look: a container that ends before anyone looked has still failed its gate.
-            let window =
-                GateWindow { since: now.mono, session, started_at: None, restart_count: 0, passed: false };
+            let window = GateWindow {
+                since: now.mono,
+                session,
+                started_at: None,
+                restart_count: 0,
+                passed: false,
+                ended: false,
+            };
             memo.gates.insert(id.clone(), window);
         }
     }

@@ -441,6 +441,7 @@ impl World {
                         seen.map_or(0, |container| container.restart_count)
                     },
                     passed: rest.contains(&"passed"),
+                    ended: false,
                 };
                 self.memo.gates.insert(id, window);
             }

@@ -281,6 +281,11 @@ impl Host {
         }
     }
 
+    /// Requests that will still be executed although nobody waits for them, and when.
+    pub fn pending_calls(&self) -> impl Iterator<Item = (u64, &Call)> {
+        self.pending.iter().map(|pending| (pending.due, &pending.call))
+    }
+
     /// From now on every request about this container hangs until its deadline, as with a frozen shim.
     pub fn hang_on(&mut self, id: &ContainerId) {
         self.hung.insert(id.clone());

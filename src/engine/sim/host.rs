@@ -232,10 +232,14 @@ impl Host {
         EngineStamp(self.last_stamp)
     }
 
-    /// A new id of 64 digits.
+    /// A new id of 64 digits. Its first twelve count up, so that ids are in the order in which things were made whatever else happened:
+    /// two hosts that differ in what is gone by now behave alike.
     pub(super) fn next_id(&mut self, kind: &str) -> String {
         self.serial += 1;
-        hex::encode(Sha256::digest(format!("{} {kind} {}", self.facts.id, self.serial)))
+        let digest = Sha256::digest(format!("{} {kind} {}", self.facts.id, self.serial));
+        let mut id = format!("{:012x}{}", self.serial, hex::encode(digest));
+        id.truncate(64);
+        id
     }
 
     pub(super) fn count(&mut self, op: Op) {
