@@ -17,6 +17,13 @@ test:
 	cargo test --locked --profile prove --test prove
 	@test "$(ENGINES)" != all || $(MAKE) engines
 
+# The proofs with larger budgets than `make test` has time for: minutes to hours, by the budget (tests/prove/converge.rs).
+# For example: make prove EXPLORE=2/1/1/1/1/1/1
+EXPLORE ?= 1/1/1/1/1/1/0
+prove:
+	@scripts/setup.sh --tools --tests
+	EXPLORE=$(EXPLORE) cargo test --locked --profile prove --test prove -- --nocapture
+
 # The contract, the measured facts and the tests end to end, once more on later engines than the machine's. Also: make test ENGINES=all.
 # An engine that cannot be had is a failure here, and nothing is skipped.
 engines:

@@ -441,7 +441,7 @@ impl World {
                         seen.map_or(0, |container| container.restart_count)
                     },
                     passed: rest.contains(&"passed"),
-                    ended: false,
+                    ended: rest.contains(&"ended"),
                 };
                 self.memo.gates.insert(id, window);
             }

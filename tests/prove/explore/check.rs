@@ -168,8 +168,9 @@ pub fn sent(
                 format!("{} is stopped before its successor proved itself (I10)", container.name)
             })?;
         }
-        Step::Remove { .. } => {
-            let up = container.status.is_up();
+        Step::Remove { dead, .. } => {
+            // Not forced, the engine refuses it should it run by now.
+            let up = container.status.is_up() && (*dead || is_as_seen(observed, container));
             held(!up, || format!("{} is removed while it runs (S1)", container.name))?;
             let under_way = record.intent.is_some() && record.intent.as_ref() != good;
             let spare = beside.iter().any(|other| revision(other) == good);
@@ -268,8 +269,10 @@ fn serves(scenario: &Scenario, world: &World, service: usize, condition: &Condit
                     || is_left_so(container, kept.spec.live.restart))
                 && container.name == id.container_name(wanted)
         });
+        // What ran to its end need not be kept.
+        let over = found.is_none() && record.completed.as_ref() == Some(&kept.id);
         let state = |container: &Container| format!("{} {:?}", container.name, container.status);
-        held(well, || {
+        held(well || over, || {
             format!("{id} rests as {} and slot {wanted} is {:?} (L1)", condition.reason, found.map(state))
         })?;
         let more = of_slot.next();
