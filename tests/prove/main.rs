@@ -2,12 +2,11 @@
 //! a change, `make prove` with large ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-
-#[path = "../fuzz_targets/mod.rs"]
-
 mod converge;
 mod explore;
 mod fuzz;
-mod fuzz_targets;
 mod specs;
 mod store;
+
+#[path = "../fuzz_targets/mod.rs"]
+mod fuzz_targets;
