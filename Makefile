@@ -17,13 +17,6 @@ test:
 	cargo test --locked --profile prove --test prove
 	@test "$(ENGINES)" != all || $(MAKE) engines
 
-# The proofs with larger budgets than `make test` has time for: minutes to hours, by the budget (tests/prove/converge.rs).
-# For example: make prove EXPLORE=2/1/1/1/1/1/1
-EXPLORE ?= 1/1/1/1/1/1/0
-prove:
-	@scripts/setup.sh --tools --tests
-	EXPLORE=$(EXPLORE) cargo test --locked --profile prove --test prove -- --nocapture
-
 # The contract, the measured facts and the tests end to end, once more on later engines than the machine's. Also: make test ENGINES=all.
 # An engine that cannot be had is a failure here, and nothing is skipped.
 engines:
@@ -36,6 +29,7 @@ prove:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine
 	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
+	EXPLORE=$${EXPLORE:-1/1/1/1/1/1/0} cargo test --locked --profile prove --test prove -- --nocapture converge::
 	FUZZ_TIMES=$${FUZZ_TIMES:-20} PROVE_KILL_STRIDE=1 cargo test --locked --profile prove --test prove -- --nocapture fuzz:: store::
 
 # How fast it is, beside the engine's own share and docker compose, into docs/benchmarks.md. One section: make bench ONLY=replace
