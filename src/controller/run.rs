@@ -212,7 +212,7 @@ impl Loop {
     async fn turn_until_signal(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Signal {
         loop {
             self.host.board.turn(self.now());
-            if self.engine != Engine::Unasked && self.host.wish().is_some() {
+            if self.may_pass() {
                 self.dispatch.start_due();
             }
             self.note_first_look();
@@ -237,8 +237,13 @@ impl Loop {
         }
     }
 
+    /// Before the engine was heard of and the desired state was read once, keys wait, however due they are.
+    fn may_pass(&self) -> bool {
+        self.engine != Engine::Unasked && self.host.wish().is_some()
+    }
+
     fn next_wake(&self) -> Mono {
-        let due = if self.engine == Engine::Unasked { None } else { self.dispatch.next_due() };
+        let due = if self.may_pass() { self.dispatch.next_due() } else { None };
         let regular = self.relist_at.min(self.resync_at);
         due.map_or(regular, |due| due.min(regular))
     }

@@ -171,6 +171,21 @@ async fn an_unreadable_directory_does_not_end_the_daemon_and_removes_nothing() {
     assert_eq!(running.handle.status().host.desired.trouble, None);
 }
 
+/// Its services are known from the records, so keys are due and nothing may be done: time must pass all the same, not be burnt.
+#[tokio::test(start_paused = true)]
+async fn a_desired_state_that_cannot_be_read_at_the_start_is_waited_for_in_peace() {
+    let running = Rig::new().with(&web("web:1")).await;
+    running.until_serves("web", "web:1").await;
+    running.signal(Signal::Terminate).await;
+    let (_, rig) = running.end().await;
+    let running = rig.daemon().await;
+    running.tell(Err(SourceError::Missing("/desired".into())));
+    running.pass_time(600_000).await;
+    assert!(running.rig.containers().contains(&"shop-web-1 web:1 running".to_owned()));
+    running.feed(shop(&web("web:2")));
+    running.until_serves("web", "web:2").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_broken_file_freezes_its_services_and_the_others_go_on() {
     let running = Rig::new().daemon().await;
