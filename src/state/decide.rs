@@ -183,7 +183,7 @@ impl<'a> Pass<'a> {
                 UnsettledOp::Start => container.started_at > note.started_at,
                 UnsettledOp::Promote => container.restart != RestartPolicy::No,
             };
-            note.session == observed.session && !executed
+            note.session == observed.session && (note.repeated || !executed)
         });
     }
 
@@ -468,7 +468,7 @@ impl<'a> Pass<'a> {
                 }
                 _ => continue,
             };
-            self.record.unsettled.retain(|note| note.container != *id || note.op != op);
+            let repeated = keep_one_note(&mut self.record.unsettled, id, op);
             let started_at = observed
                 .containers
                 .iter()
@@ -479,6 +479,7 @@ impl<'a> Pass<'a> {
                 op,
                 session: observed.session,
                 started_at,
+                repeated,
             });
         }
     }
@@ -523,6 +524,19 @@ impl<'a> Pass<'a> {
 /// Steps that wait after one of them failed. Pulls and starts have pauses of their own.
 fn is_held_back(planned: &Planned) -> bool {
     !planned.housekeeping && !matches!(planned.step, Step::Pull { .. } | Step::Start { .. })
+}
+
+/// Of the calls of this kind that are open already one note is enough: each forbids the same. Says whether there was one.
+fn keep_one_note(open: &mut Vec<Unsettled>, id: &ContainerId, op: UnsettledOp) -> bool {
+    let mut kept = false;
+    open.retain_mut(|note| {
+        if note.container != *id || note.op != op {
+            return true;
+        }
+        note.repeated = true;
+        !std::mem::replace(&mut kept, true)
+    });
+    kept
 }
 
 fn wanted_image(wanted: &Wanted) -> Option<String> {

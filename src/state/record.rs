@@ -133,8 +133,12 @@ pub struct Unsettled {
     pub container: ContainerId,
     pub op: UnsettledOp,
     pub session: EngineSession,
-    /// `StartedAt` before the call: a later one proves that it happened.
+    /// `StartedAt` before the call: a later one proves that it happened, unless it was repeated.
     pub started_at: Option<EngineStamp>,
+    /// Another call of the same kind was open beside it: what the engine shows may be the other one's doing, so only the answer,
+    /// the container's removal, or the end of the engine process settles it (RELIABILITY.md 5.5).
+    #[serde(default)]
+    pub repeated: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -139,8 +139,11 @@ fn settle_policy(record: &mut Record, id: &ContainerId, policy: RestartPolicy, o
     }
 }
 
+/// The answer settles the call it belongs to, which is the last one; an earlier one may still be executed.
 fn drop_note(record: &mut Record, id: &ContainerId, op: UnsettledOp) {
-    record.unsettled.retain(|note| note.container != *id || note.op != op);
+    if let Some(at) = record.unsettled.iter().rposition(|note| note.container == *id && note.op == op) {
+        record.unsettled.remove(at);
+    }
 }
 
 fn forget(record: &mut Record, memo: &mut Memo, id: &ContainerId) {

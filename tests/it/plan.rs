@@ -313,12 +313,16 @@ impl World {
                 }
                 ["stopped", name] => drop(self.record.stopped.insert(container_id(name))),
                 ["completed", image] => self.record.completed = Some(self.revision(image)),
-                ["unsettled", name, op, "session", session] => self.record.unsettled.push(Unsettled {
-                    container: container_id(name),
-                    op: if *op == "start" { UnsettledOp::Start } else { UnsettledOp::Promote },
-                    session: EngineSession(session.parse().unwrap()),
-                    started_at: None,
-                }),
+                ["unsettled", name, op, "session", session, more @ ..] => {
+                    assert!(matches!(more, [] | ["repeated"]), "{more:?}");
+                    self.record.unsettled.push(Unsettled {
+                        container: container_id(name),
+                        op: if *op == "start" { UnsettledOp::Start } else { UnsettledOp::Promote },
+                        session: EngineSession(session.parse().unwrap()),
+                        started_at: None,
+                        repeated: !more.is_empty(),
+                    });
+                }
                 ["hold", "rollback", image] => {
                     let until_wish_changes = self.record.wish.clone();
                     self.hold(Some(image), until_wish_changes, None);
