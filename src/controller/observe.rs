@@ -39,6 +39,8 @@ pub struct Scenery {
     pub at: Option<Mono>,
     /// It is an earlier pass's look.
     pub carried: bool,
+    /// The session it was looked at in. Between two sessions anything may have happened unheard, so it serves this one only.
+    session: EngineSession,
     /// What was looked for.
     lookups: Lookups,
     images: Images,
@@ -107,22 +109,24 @@ impl Scenery {
         self.images.2.insert(tag.to_owned(), image.clone());
     }
 
-    async fn look(engine: &dyn Observe, lookups: &Lookups) -> Result<Self> {
+    async fn look(engine: &dyn Observe, session: EngineSession, lookups: &Lookups) -> Result<Self> {
         let (images, networks, volumes) = try_join!(
             images(engine, lookups),
             networks(engine, &lookups.networks),
             volumes(engine, &lookups.volumes),
         )?;
-        Ok(Self { at: None, carried: false, lookups: lookups.clone(), images, networks, volumes })
+        Ok(Self { at: None, carried: false, session, lookups: lookups.clone(), images, networks, volumes })
     }
 
-    /// The same things are looked for. An image that the record keeps since then is one that was seen under its reference.
-    fn serves(&self, lookups: &Lookups) -> bool {
+    /// The same things are looked for, of the same engine. An image that the record keeps since then is one that was seen under its
+    /// reference.
+    fn serves(&self, session: EngineSession, lookups: &Lookups) -> bool {
         let Lookups { image, kept_images, keep_repository, networks, volumes, .. } = lookups;
         let known = |id: &ImageId| {
             self.lookups.kept_images.contains(id) || self.images.0.as_ref().is_some_and(|seen| seen.id == *id)
         };
-        self.lookups.image == *image
+        self.session == session
+            && self.lookups.image == *image
             && self.lookups.keep_repository == *keep_repository
             && self.lookups.networks == *networks
             && self.lookups.volumes == *volumes
@@ -151,7 +155,8 @@ pub async fn observe(
     observe_again(engine, owner, id, lookups, known, &mut None).await
 }
 
-/// The same in a later round of a pass: what is around the containers is not looked at again while `scenery` holds it.
+/// The same in a later round of a pass: what is around the containers is not looked at again while `scenery` holds it, of the
+/// same session.
 ///
 /// # Errors
 /// See [`observe`].
@@ -163,11 +168,11 @@ pub async fn observe_again(
     known: Surroundings<'_>,
     scenery: &mut Option<Scenery>,
 ) -> Result<ObservedService> {
-    let held = scenery.take().filter(|held| held.serves(lookups));
+    let held = scenery.take().filter(|held| held.serves(known.session, lookups));
     let around = async {
         match held {
             Some(held) => Ok(held),
-            None => Scenery::look(engine, lookups).await,
+            None => Scenery::look(engine, known.session, lookups).await,
         }
     };
     let (containers, around, parent) = try_join!(

@@ -26,6 +26,7 @@ mod metrics;
 mod monitoring;
 mod plan;
 mod queue;
+mod reconcile;
 mod reference;
 mod rig;
 mod run;
