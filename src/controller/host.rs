@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::board::Board;
 use super::clock::Clock;
+use super::downtime::Downtime;
 use super::measured::Measured;
 use super::observe::Scenery;
 use super::progress::Progress;
@@ -90,6 +91,7 @@ pub struct Cell {
     pub loaded: bool,
     /// Restarts by the engine that were counted already, by container.
     pub restarts: BTreeMap<ContainerId, u32>,
+    pub downtime: Downtime,
     /// What was around its containers at the last look.
     pub scenery: Option<Scenery>,
 }

@@ -6,6 +6,7 @@ pub mod board;
 pub mod clock;
 pub mod converge;
 pub mod dispatch;
+pub mod downtime;
 pub mod events;
 pub mod execute;
 pub mod guard;

@@ -259,9 +259,9 @@ impl Pass<'_> {
             return Turn::End(PassEnd::Failed);
         }
         self.count_history(cell, &history, desired, now);
-        self.count_downtime(cell, memo.down_since, now.mono);
         cell.memo = memo;
-        self.publish(wish, desired, observed, cell, &condition, now);
+        let replicas = self.publish(wish, desired, observed, cell, &condition, now);
+        self.count_downtime(cell, observed, replicas, &condition, now.mono);
         self.refused |=
             matches!(condition.kind, ConditionKind::Held | ConditionKind::Frozen | ConditionKind::Orphaned);
         if plan.is_empty() {
@@ -325,6 +325,9 @@ impl Pass<'_> {
             } else {
                 self.acted = true;
                 self.wait_for_turn(&planned.step).await;
+                if let Step::Stop { id, .. } = &planned.step {
+                    cell.downtime.stopping(id, observed, self.host.clock.now().mono);
+                }
                 self.take(&executor, planned, &names, observed).await
             };
             failed |= matches!(outcome, Outcome::Failed { .. });
@@ -459,6 +462,7 @@ impl Pass<'_> {
         self.host.progress.condition(self.id, condition);
     }
 
+    /// Returns how many containers it should have.
     fn publish(
         &self,
         wish: &Wish,
@@ -467,7 +471,7 @@ impl Pass<'_> {
         cell: &Cell,
         condition: &Condition,
         now: Now,
-    ) {
+    ) -> u32 {
         let before = self.host.board.entry(self.id).map(|entry| entry.status);
         let record = &cell.record;
         let status =
@@ -476,6 +480,7 @@ impl Pass<'_> {
         let progress = status::dependency(desired, observed, record, condition);
         let parent = status::parent(observed, record);
         let entry = Entry { status, progress, parent, settled: None, due: None };
+        let replicas = entry.status.desired_replicas;
         let (changed, moved) = self.host.board.publish(self.id, entry);
         if changed {
             tracing::info!(service = %self.id, condition = condition.kind.as_str(), reason = condition.reason, message = condition.message);
@@ -487,6 +492,7 @@ impl Pass<'_> {
                 self.host.inbox.post(Trigger::Key(key, Reason::Related));
             }
         }
+        replicas
     }
 }
 
@@ -559,10 +565,20 @@ impl Pass<'_> {
         }
     }
 
-    /// The slot was down from the stop of its last serving container until the decision saw it serve again.
-    fn count_downtime(&self, cell: &Cell, after: Option<Mono>, now: Mono) {
-        if let (Some(since), None) = (cell.memo.down_since, after) {
-            self.host.metrics.downtime(self.id, Duration::from_millis(now.since(since)));
+    fn count_downtime(
+        &self,
+        cell: &mut Cell,
+        observed: &ObservedService,
+        replicas: u32,
+        condition: &Condition,
+        now: Mono,
+    ) {
+        if condition.kind == ConditionKind::Completed {
+            return cell.downtime.completed();
+        }
+        let lost = cell.downtime.look(observed, replicas, cell.record.good.is_some(), now);
+        if lost > 0 {
+            self.host.metrics.downtime(self.id, Duration::from_millis(lost));
         }
     }
 

@@ -182,8 +182,6 @@ pub struct Memo {
     pub slot_passed_at: Option<Mono>,
     /// When this rollout's first act was, for durations.
     pub rollout_since: Option<Mono>,
-    /// When the last serving container of a slot was stopped, for the downtime metric.
-    pub down_since: Option<Mono>,
 }
 
 /// One uninterrupted look at one start of one container.

@@ -111,7 +111,6 @@ fn settle_start(
         _ => {
             record.stopped.remove(id);
             memo.starts.insert(id.clone(), bump(before, Failure::Internal, "", now));
-            memo.down_since = None;
             memo.remade = false;
             // A start after the engine was away is the engine's doing, and a container first seen now has not restarted.
             let same_session = memo.gates.get(id).is_none_or(|window| window.session == session);

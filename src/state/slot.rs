@@ -400,7 +400,6 @@ impl<'a> Pass<'a> {
             if let Some(condition) = self.disk_is_low() {
                 return Some(Slot::Down(condition));
             }
-            self.memo.down_since.get_or_insert(self.inputs.now.mono);
             let why = format!("{}; stop-first: {}", roll.kept.cause, roll.order.reason);
             let step = Step::Stop { id: other.id.clone(), grace: other.stop_timeout };
             self.step(Some(slot), step, why);

@@ -10,8 +10,9 @@ use evenkeel::metrics::api::{Api, Command};
 use evenkeel::source::SourceError;
 use evenkeel::state::condition::ConditionKind;
 use evenkeel::state::observed::ContainerStatus;
+use evenkeel::state::plan::Failure;
 
-use crate::rig::{Rig, id, shop, snapshot};
+use crate::rig::{Rig, Running, id, shop, snapshot};
 
 fn web(image: &str) -> String {
     format!("[services.web]\nimage = \"{image}\"\n")
@@ -363,4 +364,47 @@ async fn sighup_reads_the_files_again() {
     assert!(running.rescans.load(Ordering::SeqCst));
     running.handle.sync().await.unwrap();
     running.handle.healthy().unwrap();
+}
+
+/// Seconds lost of `web`.
+fn downtime(running: &Running) -> f64 {
+    let text = running.rig.metrics.render().unwrap();
+    let line = text.lines().find(|line| line.starts_with("evenkeel_downtime_seconds_total{")).unwrap();
+    line.split(' ').next_back().unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_which_nothing_served_is_counted_and_an_overlap_costs_none() {
+    let file = |image: &str, order: &str| {
+        format!(
+            "{}restart = \"unless-stopped\"\ndeploy.update_config.order = \"{order}\"\n\
+            healthcheck = {{ test = [\"CMD\", \"true\"], interval = \"1s\", retries = 30 }}\n",
+            web(image)
+        )
+    };
+    let rig = Rig::new();
+    for image in ["web:2", "web:3"] {
+        rig.script(image, Behaviour::healthy_after(5_000));
+    }
+    let running = rig.with(&file("web:1", "stop-first")).await;
+    running.until_serves("web", "web:1").await;
+    assert_eq!(downtime(&running), 0.0, "a first deployment takes nothing away");
+    running.feed(shop(&file("web:2", "start-first")));
+    running.until_serves("web", "web:2").await;
+    running.pass_time(5_000).await;
+    assert_eq!(downtime(&running), 0.0);
+    running.feed(shop(&file("web:3", "stop-first")));
+    running.until_serves("web", "web:3").await;
+    let lost = downtime(&running);
+    assert!((4.9..9.0).contains(&lost), "{lost} s of a container that is healthy after five");
+
+    // An outage that lasts is told while it lasts.
+    running.sim(|host| {
+        (0..100).for_each(|_| host.fail(Op::Start, Fault::Error(Failure::NoSpace)));
+        let id = host.named("shop-web-1").unwrap().id.clone();
+        host.docker_kill(&id);
+    });
+    running.pass_time(300_000).await;
+    let told = downtime(&running) - lost;
+    assert!((200.0..=300.0).contains(&told), "{told} s of five minutes");
 }

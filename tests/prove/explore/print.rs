@@ -234,7 +234,6 @@ impl Printer<'_> {
             remade,
             slot_passed_at,
             rollout_since: _,
-            down_since: _,
         } = memo;
         for (id, window) in gates {
             let rank = self.rank(id);
