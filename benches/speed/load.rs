@@ -70,6 +70,7 @@ fn decided(wish: &Wish, id: &ServiceId, wanted: &Wanted) -> usize {
         owner: "bench",
         desired: Some(wanted),
         removal: Removal::Allowed,
+        paused: None,
         observed: &ObservedService::default(),
         record: &Record::default(),
         memo: &Memo::default(),

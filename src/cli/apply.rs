@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::metrics::api::{GuardStatus, StatusReport};
 use crate::metrics::client::Client;
 use crate::source::read_snapshot;
-use crate::state::condition::{Condition, ServiceStatus};
+use crate::state::condition::{Condition, ConditionKind, ServiceStatus};
 use crate::{note, say};
 
 /// How often a daemon is asked how far it is, and how long nothing may change before that counts as settled.
@@ -273,8 +273,9 @@ async fn watched(
 
 fn daemon_code(report: &StatusReport, settled: bool) -> i32 {
     let codes: BTreeSet<i32> = report.services.iter().map(|row| exit_code(row.condition.kind)).collect();
-    let held =
-        report.services.iter().any(|row| row.condition.kind == crate::state::condition::ConditionKind::Held);
+    let kept =
+        |row: &ServiceStatus| matches!(row.condition.kind, ConditionKind::Held | ConditionKind::Paused);
+    let held = report.services.iter().any(kept);
     let files = !report.host.desired.broken_files.is_empty() || report.host.desired.trouble.is_some();
     if codes.contains(&code::ERROR) || files {
         code::ERROR

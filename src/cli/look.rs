@@ -16,7 +16,7 @@ use crate::controller::store::Store;
 use crate::controller::wish::Wish;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::{ServiceId, ServiceName};
-use crate::desired::snapshot::HostFacts;
+use crate::desired::snapshot::{HostFacts, Platform};
 use crate::desired::{self, DesiredState, Wanted};
 use crate::engine::{EngineFacts, Observe, docker};
 use crate::metrics::api::{DesiredStatus, EngineStatus, HistoryRow, HostStatus, StatusReport, WhyReport};
@@ -47,8 +47,17 @@ pub(super) fn host_facts(settings: &Settings, facts: Option<&EngineFacts>) -> Ho
         environment: environment.collect(),
         api: facts.map(|facts| facts.api),
         engine_version: facts.map(|facts| facts.version.clone()),
+        platform: Some(platform(facts)),
         home: std::env::var("HOME").ok().filter(|home| !home.is_empty()),
     }
+}
+
+/// The engine's word; until it has been heard, this machine's own: usually they are the same.
+fn platform(facts: Option<&EngineFacts>) -> Platform {
+    let said = facts.filter(|facts| !facts.architecture.is_empty());
+    let own =
+        || Platform { os: std::env::consts::OS.to_owned(), architecture: std::env::consts::ARCH.to_owned() };
+    said.map_or_else(own, |facts| Platform { os: facts.os.clone(), architecture: facts.architecture.clone() })
 }
 
 /// The desired state as it is in the files now.
@@ -162,6 +171,7 @@ async fn one(
                 id,
                 owner: &settings.instance,
                 desired: wanted.as_ref(),
+                paused: wish.paused(id, wanted.as_ref()),
                 removal: Removal::Held("nobody removes it: no daemon runs"),
                 observed: &observed,
                 record: &record,

@@ -284,7 +284,7 @@ pub(super) fn exit_code(kind: ConditionKind) -> i32 {
             code::OK
         }
         ConditionKind::RolledBack => code::ROLLED_BACK,
-        ConditionKind::Orphaned => code::REFUSED,
+        ConditionKind::Orphaned | ConditionKind::Paused => code::REFUSED,
         ConditionKind::Progressing | ConditionKind::Waiting => code::TIMED_OUT,
         ConditionKind::Degraded | ConditionKind::Failed | ConditionKind::Frozen => code::ERROR,
     }

@@ -157,6 +157,7 @@ fn words(action: ServiceAction) -> (char, &'static str, anstyle::Style) {
         ServiceAction::Remove => ('-', "remove", out::BAD),
         ServiceAction::Frozen => ('!', "frozen: its file does not load", out::BAD),
         ServiceAction::Held => ('!', "held", out::CHANGE),
+        ServiceAction::Paused => ('!', "paused", out::CHANGE),
         ServiceAction::Kept => ('!', "kept, though no file wants it", out::CHANGE),
         ServiceAction::Refused => ('!', "removal waits for consent", out::BAD),
         ServiceAction::Blocked => ('!', "blocked", out::BAD),

@@ -104,7 +104,9 @@ pub(super) fn span(ms: u64) -> String {
 pub(super) fn style(kind: ConditionKind) -> anstyle::Style {
     match kind {
         ConditionKind::Ready | ConditionKind::Completed => out::GOOD,
-        ConditionKind::Progressing | ConditionKind::Waiting | ConditionKind::Held => out::CHANGE,
+        ConditionKind::Progressing | ConditionKind::Waiting | ConditionKind::Held | ConditionKind::Paused => {
+            out::CHANGE
+        }
         ConditionKind::Degraded
         | ConditionKind::RolledBack
         | ConditionKind::Failed

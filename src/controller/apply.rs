@@ -59,7 +59,7 @@ pub enum ApplyOutcome {
     Converged,
     /// A revision failed and was put back.
     RolledBack,
-    /// A guard or a hold kept something from being done.
+    /// A guard, a hold or a pause kept something from being done.
     Refused,
     /// The deadline passed first. What was begun goes on at the next `apply`, or in the daemon.
     TimedOut,
@@ -220,7 +220,7 @@ fn outcome(
         ApplyOutcome::RolledBack
     } else if any(&[Kind::Degraded]) {
         ApplyOutcome::Failed
-    } else if refused || any(&[Kind::Held]) {
+    } else if refused || any(&[Kind::Held, Kind::Paused]) {
         ApplyOutcome::Refused
     } else {
         ApplyOutcome::Converged

@@ -14,8 +14,8 @@ use crate::desired::spec::NetworkSpec;
 use crate::engine::{ContainerFilter, EngineError};
 use crate::metrics::PassResult;
 use crate::state::condition::ConditionKind;
-use crate::state::network::{ObjectDecision, decide_network, decide_volume, retire_network};
-use crate::state::observed::{ContainerId, ObservedNetwork, label};
+use crate::state::network::{ObjectDecision, decide_network, decide_volume, paused, retire_network};
+use crate::state::observed::{ContainerId, ContainerSummary, ObservedNetwork, label};
 use crate::state::plan::{Failure, Outcome};
 
 /// One look at a network: made, made anew, left, or removed when nobody wants it and nothing refers to it.
@@ -23,9 +23,9 @@ pub async fn network(host: &Host, name: &str) -> PassReport {
     let key = Key::Network(name.to_owned());
     let Some(wish) = host.wish() else { return report(PassEnd::Settled, PassResult::Noop) };
     let decision = match wish.state.networks.get(name) {
-        Some(spec) => wanted_network(host, spec).await,
+        Some(spec) => wanted_network(host, &wish, spec).await,
         None => match unwanted_network(host, &wish, name).await {
-            Ok(Unwanted::Decided(decision)) => Ok(decision),
+            Ok(Unwanted::Decided(decision)) => Ok(paused(decision, wish.state.pauses.unwanted())),
             Ok(Unwanted::Gone) => {
                 host.board.forget_object(&key);
                 return report(PassEnd::Settled, PassResult::Noop);
@@ -40,13 +40,15 @@ pub async fn network(host: &Host, name: &str) -> PassReport {
 /// One look at a volume: made or left. A volume is never removed (invariant I12).
 pub async fn volume(host: &Host, name: &str) -> PassReport {
     let key = Key::Volume(name.to_owned());
-    let spec = host.wish().and_then(|wish| wish.state.volumes.get(name).cloned());
-    let Some(spec) = spec else {
+    let wish = host.wish();
+    let wanted = wish.as_ref().and_then(|wish| Some((wish, wish.state.volumes.get(name)?)));
+    let Some((wish, spec)) = wanted else {
         host.board.forget_object(&key);
         return report(PassEnd::Settled, PassResult::Noop);
     };
     let observed = host.engine.volume(name).await;
-    let decision = observed.map(|observed| decide_volume(&spec, observed.as_ref(), &host.owner));
+    let why = wish.state.pauses.project(&spec.project);
+    let decision = observed.map(|observed| paused(decide_volume(spec, observed.as_ref(), &host.owner), why));
     conclude(host, &key, decision).await
 }
 
@@ -54,15 +56,26 @@ fn report(end: PassEnd, result: PassResult) -> PassReport {
     PassReport { end, result }
 }
 
-async fn wanted_network(host: &Host, spec: &NetworkSpec) -> Result<ObjectDecision, EngineError> {
+async fn wanted_network(host: &Host, wish: &Wish, spec: &NetworkSpec) -> Result<ObjectDecision, EngineError> {
     let observed = host.engine.networks_named(&spec.name).await?;
-    let members = if observed.iter().all(|network| network.containers.is_empty()) {
-        BTreeSet::new()
+    let rows = if observed.iter().all(|network| network.containers.is_empty()) {
+        Vec::new()
     } else {
-        let rows = host.engine.list_containers(&owner_filter(&host.owner)).await?;
-        rows.into_iter().map(|row| row.id).collect()
+        host.engine.list_containers(&owner_filter(&host.owner)).await?
     };
-    Ok(decide_network(spec, &observed, &members, &host.owner))
+    let members = rows.iter().map(|row| row.id.clone()).collect();
+    let attached =
+        |row: &&ContainerSummary| observed.iter().any(|network| network.containers.contains(&row.id));
+    let services: BTreeSet<ServiceId> = rows.iter().filter(attached).filter_map(own_service).collect();
+    let pauses = &wish.state.pauses;
+    // To make it anew is to touch every container on it.
+    let why = pauses.project(&spec.project).or_else(|| services.iter().find_map(|id| pauses.of(id)));
+    Ok(paused(decide_network(spec, &observed, &members, &host.owner), why))
+}
+
+/// The service that a container of ours belongs to.
+fn own_service(row: &ContainerSummary) -> Option<ServiceId> {
+    ServiceId::new(row.labels.get(label::PROJECT)?, row.labels.get(label::SERVICE)?)
 }
 
 /// Every container that carries our owner label.

@@ -87,6 +87,8 @@ pub enum ServiceAction {
     Frozen,
     /// Nothing: an operator holds it.
     Held,
+    /// Nothing: the files say that it is to be left as it is.
+    Paused,
     /// Nothing: it is not wanted, and kept.
     Kept,
     /// Nothing until someone consents to its removal.
@@ -305,6 +307,9 @@ impl View<'_> {
         let here = self.listed.services.get(id).is_some_and(|listed| !listed.containers.is_empty());
         let Some(wanted) = wanted else {
             return match self.verdicts.get(id) {
+                _ if condition.is_some_and(|condition| condition.kind == ConditionKind::Paused) => {
+                    ServiceAction::Paused
+                }
                 _ if removes => ServiceAction::Remove,
                 Some(RemovalVerdict::Refused { .. }) => ServiceAction::Refused,
                 Some(RemovalVerdict::Frozen) => ServiceAction::Frozen,
@@ -345,6 +350,7 @@ impl View<'_> {
 fn idle(wanted: &Wanted, record: &Record, condition: Option<&Condition>) -> ServiceAction {
     let settled = |kind| matches!(kind, ConditionKind::Ready | ConditionKind::Completed);
     match (wanted, condition.map(|condition| condition.kind)) {
+        (_, Some(ConditionKind::Paused)) => ServiceAction::Paused,
         (Wanted::Frozen(_), _) => ServiceAction::Frozen,
         (Wanted::Run(_), _) if record.hold.is_some() => ServiceAction::Held,
         (Wanted::Run(_), Some(kind)) if settled(kind) => ServiceAction::None,

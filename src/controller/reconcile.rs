@@ -220,6 +220,7 @@ impl Pass<'_> {
             owner: &self.host.owner,
             desired,
             removal: held.as_ref().map_or(Removal::Allowed, |held| Removal::Held(&held.text)),
+            paused: wish.paused(self.id, desired),
             observed: &observed,
             record: &cell.record,
             memo: &cell.memo,
@@ -262,8 +263,10 @@ impl Pass<'_> {
         cell.memo = memo;
         let replicas = self.publish(wish, desired, observed, cell, &condition, now);
         self.count_downtime(cell, observed, replicas, &condition, now.mono);
-        self.refused |=
-            matches!(condition.kind, ConditionKind::Held | ConditionKind::Frozen | ConditionKind::Orphaned);
+        self.refused |= matches!(
+            condition.kind,
+            ConditionKind::Held | ConditionKind::Paused | ConditionKind::Frozen | ConditionKind::Orphaned
+        );
         if plan.is_empty() {
             return self.rest(cell, &condition, next).await;
         }

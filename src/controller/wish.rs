@@ -94,6 +94,15 @@ impl Wish {
         Some(Cow::Owned(Wanted::Frozen(problems.clone())))
     }
 
+    /// Where the files say that this service is to be left as it is.
+    #[must_use]
+    pub fn paused(&self, id: &ServiceId, wanted: Option<&Wanted>) -> Option<&str> {
+        match wanted {
+            Some(_) => self.state.pauses.of(id),
+            None => self.state.pauses.unwanted().or_else(|| self.state.pauses.project(&id.project)),
+        }
+    }
+
     /// Services that must look again when this changed.
     pub fn dependents(&self, key: &Key) -> impl Iterator<Item = &ServiceId> {
         // A service is depended on within its project only; a network or a volume may be used from anywhere.
@@ -114,6 +123,9 @@ impl Wish {
     #[must_use]
     pub fn changed(&self, before: Option<&Self>) -> BTreeSet<Key> {
         let Some(before) = before else { return self.keys().collect() };
+        if before.state.pauses != self.state.pauses {
+            return self.keys().chain(before.keys()).collect();
+        }
         let mut keys = BTreeSet::new();
         differing(&before.state.networks, &self.state.networks, |name| {
             keys.insert(Key::Network(name.clone()))

@@ -1,14 +1,20 @@
 //! `[hosts]` of fleet.toml and `on_hosts`: what is meant for this host.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod host;
+mod placement;
+
+use std::collections::BTreeMap;
 
 use globset::Glob;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Span};
 use super::files::items;
-use super::node::{Node, Table, Value};
+use super::node::{Node, Table};
 use super::snapshot::HostFacts;
 use super::suggest::nearest;
+
+pub(super) use host::Host;
+pub(super) use placement::placed_here;
 
 /// The hosts that share this desired state.
 #[derive(Debug, Default)]
@@ -17,13 +23,6 @@ pub(super) struct Fleet {
     pub hosts: BTreeMap<String, Host>,
     /// This host.
     pub name: String,
-}
-
-#[derive(Debug, Default, Clone)]
-pub(super) struct Host {
-    pub labels: BTreeMap<String, String>,
-    pub vars: Table,
-    pub profiles: BTreeSet<String>,
 }
 
 impl Fleet {
@@ -56,6 +55,12 @@ impl Fleet {
         self.hosts.get(&self.name)
     }
 
+    /// Where it is said that this host is to be left as it is.
+    pub fn paused(&self) -> Option<String> {
+        let place = self.host()?.paused.as_ref()?;
+        Some(format!("{}, hosts.{}", place.file, self.name))
+    }
+
     /// Does `on_hosts` mean this host? Any selector may match, and none that begins with `!`.
     pub fn selects(&self, on_hosts: &Node, diagnostics: &mut Vec<Diagnostic>) -> bool {
         let (mut wanted, mut any, mut refused) = (false, false, false);
@@ -84,10 +89,8 @@ impl Fleet {
         let has = |host: &Host| host.labels.get(label.trim()).is_some_and(|known| known == value.trim());
         if !self.hosts.is_empty() && !self.hosts.values().any(has) {
             let message = format!("no host in fleet.toml has the label `{selector}`");
-            let label = "matches nothing";
-            diagnostics.push(
-                Diagnostic::warning("unknown-host", item.span.clone(), message, label).help(self.known()),
-            );
+            let known = Diagnostic::warning("unknown-host", item.span.clone(), message, "matches nothing");
+            diagnostics.push(known.help(self.known()));
         }
         self.host().is_some_and(has)
     }
@@ -103,60 +106,24 @@ impl Fleet {
             }
         };
         if !self.hosts.is_empty() && !self.hosts.keys().any(|name| glob.is_match(name)) {
-            let message = format!("no host `{}` in fleet.toml", selector.escape_debug());
-            let label = match nearest(selector, self.hosts.keys().map(String::as_str)) {
-                Some(name) => format!("did you mean \"{name}\"?"),
-                None => "not listed there".to_owned(),
-            };
-            let diagnostic = Diagnostic::error("unknown-host", item.span.clone(), message, label);
-            diagnostics.push(diagnostic.help(self.known()));
+            diagnostics.push(self.unknown(selector, item.span.clone()));
         }
         glob.is_match(&self.name)
+    }
+
+    /// A name that no host has.
+    fn unknown(&self, name: &str, span: Span) -> Diagnostic {
+        let message = format!("no host `{}` in fleet.toml", name.escape_debug());
+        let label = match nearest(name, self.hosts.keys().map(String::as_str)) {
+            Some(name) => format!("did you mean \"{name}\"?"),
+            None => "not listed there".to_owned(),
+        };
+        Diagnostic::error("unknown-host", span, message, label).help(self.known())
     }
 
     fn known(&self) -> String {
         let names: Vec<&str> = self.hosts.keys().map(String::as_str).collect();
         format!("known: {}; by label: \"role=web\"", names.join(", "))
-    }
-}
-
-impl Host {
-    fn read(table: &Table, place: &str, diagnostics: &mut Vec<Diagnostic>) -> Self {
-        let mut host = Self::default();
-        for entry in &table.entries {
-            let inner = format!("{place}.{}", entry.key);
-            match entry.key.as_str() {
-                "labels" => {
-                    if let Some(labels) = table_of(&entry.value, &inner, diagnostics) {
-                        host.labels.clear();
-                        flatten(labels, "", &mut host.labels);
-                    }
-                }
-                "vars" => {
-                    if let Some(vars) = table_of(&entry.value, &inner, diagnostics) {
-                        host.vars = vars.clone();
-                    }
-                }
-                "profiles" => {
-                    host.profiles = items(&entry.value)
-                        .iter()
-                        .filter_map(|item| item.as_str().map(str::to_owned))
-                        .collect();
-                }
-                // Only jobs and windows read it.
-                "timezone" => {}
-                "paused" if entry.value.value == Value::Boolean(false) => {}
-                "paused" | "endpoint" => diagnostics.push(super::toplevel::not_yet(&inner, &entry.key_span)),
-                key if key.starts_with("x-") => {}
-                key => diagnostics.push(super::toplevel::unknown_key(
-                    key,
-                    &entry.key_span,
-                    place,
-                    &["labels", "vars", "profiles", "timezone", "paused", "endpoint"],
-                )),
-            }
-        }
-        host
     }
 }
 
@@ -172,18 +139,4 @@ pub(super) fn table_of<'a>(
         diagnostics.push(Diagnostic::error("bad-type", node.span.clone(), message, "a table belongs here"));
     }
     table
-}
-
-fn flatten(table: &Table, prefix: &str, labels: &mut BTreeMap<String, String>) {
-    for entry in &table.entries {
-        let key = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
-        match &entry.value.value {
-            Value::Table(inner) => flatten(inner, &key, labels),
-            _ => {
-                if let Some(text) = entry.value.scalar() {
-                    labels.insert(key, text);
-                }
-            }
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod merge;
 pub mod node;
 mod objects;
 pub mod parse;
+mod pauses;
 mod position;
 mod redact;
 pub mod secret;
@@ -26,6 +27,7 @@ mod variables;
 
 pub use files::hosts;
 pub use load::{Loader, load};
+pub use pauses::Pauses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -71,6 +73,7 @@ pub struct DesiredState {
     /// whose last known source is one of these is frozen even when no table of it could be read.
     pub broken: BTreeMap<String, Vec<Diagnostic>>,
     pub guard: Guard,
+    pub pauses: Pauses,
 }
 
 /// `[policy.guard]` and `[policy.prune]`.

@@ -87,6 +87,15 @@ pub struct HostFacts {
     pub api: Option<(u32, u32)>,
     /// The engine's version for messages: `20.10.24`.
     pub engine_version: Option<String>,
+    /// What containers run on here; `None` when that is not known (plain `validate`).
+    pub platform: Option<Platform>,
     /// Home of the user the controller runs as, for `~` in bind sources.
     pub home: Option<String>,
+}
+
+/// As the engine names them: `linux`, `x86_64`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Platform {
+    pub os: String,
+    pub architecture: String,
 }

@@ -195,9 +195,15 @@ pub(super) fn policy(policy: &Table, mut root: Option<&mut DesiredState>, diagno
             }
             "guard" => guard(&entry.value, root.as_deref_mut(), diagnostics),
             "prune" => prune(&entry.value, root.as_deref_mut(), diagnostics),
-            "paused" if entry.value.value == Value::Boolean(false) => {}
+            "paused" => {
+                if !matches!(entry.value.value, Value::Boolean(_)) {
+                    let message = format!("`policy.paused` takes true or false, not {}", entry.value.kind());
+                    let label = "write true or false";
+                    diagnostics.push(Diagnostic::error("bad-type", entry.value.span.clone(), message, label));
+                }
+            }
             "interval" => diagnostics.push(without_effect(&place, &entry.key_span)),
-            "paused" | "paused_until" | "window" => diagnostics.push(not_yet(&place, &entry.key_span)),
+            "paused_until" | "window" => diagnostics.push(not_yet(&place, &entry.key_span)),
             key if key.starts_with("x-") => {}
             key => diagnostics.push(unknown_key(
                 key,

@@ -10,7 +10,7 @@ use super::files::{FLEET, items};
 use super::fleet::Fleet;
 use super::ident::ProjectName;
 use super::interpolate::{self, Lookup, Scope};
-use super::node::{Node, Table};
+use super::node::{Node, Table, Value};
 use super::snapshot::HostFacts;
 
 /// What the files of one project say that holds for it and for the folders below.
@@ -67,6 +67,12 @@ impl<'a> ProjectScope<'a> {
     /// The value of a key of `[policy]`: the deepest level that has it.
     fn policy(&self, key: &str) -> Option<&Node> {
         self.levels.iter().find_map(|level| level.policy.get(key)).map(|entry| &entry.value)
+    }
+
+    /// What `[policy]` says of `paused`, if it says something: where, when that is yes.
+    pub fn paused(&self) -> Option<Option<String>> {
+        let node = self.policy("paused")?;
+        Some((node.value == Value::Boolean(true)).then(|| format!("{}, policy.paused", node.span.file)))
     }
 
     fn allowed(&self, name: &str) -> bool {

@@ -24,6 +24,8 @@ pub enum ConditionKind {
     Failed,
     /// The operator holds it.
     Held,
+    /// The files say that nothing is to be changed: watched, reported, and left as it is.
+    Paused,
     /// Its file does not load: left as it is.
     Frozen,
     /// Not wanted any more; waits for consent (guard) or for the quiet period.
@@ -33,7 +35,7 @@ pub enum ConditionKind {
 }
 
 impl ConditionKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ready,
         Self::Completed,
         Self::Progressing,
@@ -42,6 +44,7 @@ impl ConditionKind {
         Self::RolledBack,
         Self::Failed,
         Self::Held,
+        Self::Paused,
         Self::Frozen,
         Self::Orphaned,
         Self::Removed,
@@ -58,6 +61,7 @@ impl ConditionKind {
             Self::RolledBack => "rolled-back",
             Self::Failed => "failed",
             Self::Held => "held",
+            Self::Paused => "paused",
             Self::Frozen => "frozen",
             Self::Orphaned => "orphaned",
             Self::Removed => "removed",

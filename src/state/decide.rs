@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::condition::{Condition, ConditionKind};
 use super::diff;
 use super::observed::{ContainerId, ContainerStatus, Health, ImageId, ObservedContainer, ObservedService};
+use super::pause;
 use super::plan::{Cause, Failure, Next, Planned, Step};
 use super::record::{
     Attempts, HistoryEntry, HistoryEvent, Hold, KeptRevision, Memo, Record, RevisionId, RevisionVerdict,
@@ -28,6 +29,8 @@ pub struct Inputs<'a> {
     pub desired: Option<&'a Wanted>,
     /// May an unwanted service go? Decided for the whole host (`guard`), because one service cannot see a mass removal.
     pub removal: Removal<'a>,
+    /// Where the files say that nothing is to be changed here; `None`: it is not paused.
+    pub paused: Option<&'a str>,
     pub observed: &'a ObservedService,
     pub record: &'a Record,
     pub memo: &'a Memo,
@@ -90,7 +93,10 @@ pub struct Decision {
 
 /// What to do next about one service. Total and deterministic; knows no clock but `inputs.now`.
 pub fn decide(inputs: Inputs<'_>) -> Decision {
-    Pass::new(inputs).run()
+    match inputs.paused {
+        Some(place) => pause::look_only(inputs, place),
+        None => Pass::new(inputs).run(),
+    }
 }
 
 /// One decision in the making: the inputs, and what they become.
@@ -105,7 +111,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(inputs: Inputs<'a>) -> Self {
+    pub(super) fn new(inputs: Inputs<'a>) -> Self {
         Self {
             inputs,
             record: inputs.record.clone(),
@@ -116,7 +122,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn run(mut self) -> Decision {
+    pub(super) fn run(mut self) -> Decision {
         self.begin_episode();
         self.forget_the_gone();
         let aim = target::aim(self.inputs.desired, self.inputs.observed, &self.record, &self.memo);
@@ -167,7 +173,7 @@ impl<'a> Pass<'a> {
 
     /// Notes about containers that are not there any more: a removed container settles whatever was open about it, and so does the
     /// end of the engine process that had received the call (RELIABILITY.md 5.5).
-    fn forget_the_gone(&mut self) {
+    pub(super) fn forget_the_gone(&mut self) {
         let observed = self.inputs.observed;
         let there: BTreeMap<&ContainerId, &ObservedContainer> =
             observed.containers.iter().map(|c| (&c.id, c)).collect();
@@ -329,7 +335,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Why this revision is wanted: the fields that differ from what was wanted before, and the place.
-    fn cause_of(&self, wanted: &Revision) -> String {
+    pub(super) fn cause_of(&self, wanted: &Revision) -> String {
         let place = format!("{}:{}", wanted.spec.source.file, wanted.spec.source.line);
         let before = self
             .record

@@ -11,6 +11,7 @@ pub mod network;
 pub mod observed;
 pub mod operator;
 pub mod order;
+mod pause;
 pub mod plan;
 pub mod record;
 mod retire;

@@ -142,6 +142,17 @@ pub fn decide_volume(spec: &VolumeSpec, observed: Option<&ObservedVolume>, owner
     }
 }
 
+/// The same, where nothing is to be changed: `why` says where that stands.
+#[must_use]
+pub fn paused(decision: ObjectDecision, why: Option<&str>) -> ObjectDecision {
+    let (Some(place), false) = (why, decision.plan.is_empty()) else { return decision };
+    let cause = &decision.condition.message;
+    let text = format!(
+        "nothing is changed while it is paused ({place}); else it would be acted upon, because {cause}"
+    );
+    ObjectDecision { plan: Vec::new(), condition: Condition::new(ConditionKind::Paused, "Paused", text) }
+}
+
 fn owned(labels: &std::collections::BTreeMap<String, String>, owner: &str) -> bool {
     labels.get(label::OWNER).is_some_and(|label| label == owner)
 }

@@ -285,7 +285,7 @@ fn tables_of_later_versions_are_refused_and_never_skipped() {
         said(b"include = ['b.toml']"),
         ["1:1: error[unsupported-key]: `include` is not supported by this version"]
     );
-    for policy in ["paused = true", "window = { schedule = '* 2 * * *' }"] {
+    for policy in ["paused_until = 2026-09-01T08:00:00Z", "window = { schedule = '* 2 * * *' }"] {
         let got = said(format!("[policy]\n{policy}\n").as_bytes());
         assert!(got[0].contains("error[unsupported-key]"), "{got:?}");
     }

@@ -16,6 +16,8 @@ mod e2e_objects;
 mod e2e_prometheus;
 mod e2e_update;
 mod execute;
+mod fleet;
+mod fleet_hosts;
 mod foreground;
 mod forms;
 mod keys;

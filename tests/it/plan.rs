@@ -72,6 +72,7 @@ struct World {
     body: String,
     desired: Option<Wanted>,
     removal_held: Option<String>,
+    paused: Option<String>,
     observed: ObservedService,
     record: Record,
     memo: Memo,
@@ -154,6 +155,7 @@ impl World {
             body,
             desired: None,
             removal_held: None,
+            paused: None,
             observed: ObservedService { session: EngineSession(1), ..ObservedService::default() },
             record: Record::default(),
             memo: Memo::default(),
@@ -176,6 +178,7 @@ impl World {
     }
 
     fn read_desired(&mut self, case: &Case) {
+        self.paused = case.lines("paused").first().cloned();
         if case.sections.contains_key("unwanted") {
             self.removal_held = case.lines("unwanted").first().filter(|line| *line != "allowed").cloned();
             return;
@@ -515,6 +518,7 @@ impl World {
             owner: OWNER,
             desired: self.desired.as_ref(),
             removal,
+            paused: self.paused.as_deref(),
             observed: &self.observed,
             record: &self.record,
             memo: &self.memo,
@@ -620,6 +624,7 @@ impl World {
             body: self.body.clone(),
             desired: self.desired.clone(),
             removal_held: self.removal_held.clone(),
+            paused: self.paused.clone(),
             observed: self.observed.clone(),
             record: self.record.clone(),
             memo: self.memo.clone(),

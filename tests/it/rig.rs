@@ -160,6 +160,8 @@ impl Progress for Watcher {
 
 /// A host with an engine, records and whoever watches; a daemon may run on it, or a command.
 pub struct Rig {
+    /// What the host is called in the files.
+    pub name: &'static str,
     pub sim: Sim,
     pub records: Arc<Memory>,
     pub watcher: Arc<Watcher>,
@@ -178,6 +180,7 @@ impl Rig {
         let sim = Sim::new();
         let time = realtime(&sim);
         Self {
+            name: "box",
             sim,
             records: Arc::default(),
             watcher: Arc::default(),
@@ -206,14 +209,15 @@ impl Rig {
         let (feed, updates) = mpsc::unbounded_channel();
         let (signals, heard) = mpsc::channel(4);
         let rescans = Arc::new(AtomicBool::new(false));
+        let name = self.name;
         let setup = Setup {
             parts: self.parts(),
             inbound: Box::new(Fed { updates, rescans: Arc::clone(&rescans) }),
-            load: Arc::new(|snapshot| {
-                load(snapshot, &HostFacts { name: "box".to_owned(), ..HostFacts::default() })
+            load: Arc::new(move |snapshot| {
+                load(snapshot, &HostFacts { name: name.to_owned(), ..HostFacts::default() })
             }),
             path: "/desired".to_owned(),
-            host_name: "box".to_owned(),
+            host_name: name.to_owned(),
             resync_ms: 300_000,
         };
         let daemon = Daemon::new(setup).await.unwrap();

@@ -183,7 +183,13 @@ const ABOVE: [Above; 6] = [
     (
         "Policy",
         "[policy]\n",
-        &[("unset_variables", "\"warn\""), ("env_allow", "[\"A\"]"), ("prune", "{}"), ("guard", "{}")],
+        &[
+            ("unset_variables", "\"warn\""),
+            ("env_allow", "[\"A\"]"),
+            ("prune", "{}"),
+            ("guard", "{}"),
+            ("paused", "true"),
+        ],
     ),
     ("Prune", "[policy.prune]\n", &[("containers", "false"), ("networks", "true")]),
     ("GuardPolicy", "[policy.guard]\n", &[("max_removals", "2"), ("empty_state", "\"allow\"")]),
@@ -195,6 +201,7 @@ const ABOVE: [Above; 6] = [
             ("vars", "{ A = 1 }"),
             ("profiles", "[\"x\"]"),
             ("timezone", "\"UTC\""),
+            ("paused", "true"),
         ],
     ),
 ];

@@ -17,6 +17,8 @@ pub(super) struct Deploy<'t> {
     pub reservations: Option<Fields<'t>>,
     update: Option<Fields<'t>>,
     pub restart: Option<Fields<'t>>,
+    /// `mode = "global"`: one on each host that is meant.
+    global: bool,
 }
 
 pub(super) fn open<'t>(reader: &mut Reader<'_, '_>, service: &Fields<'t>) -> Deploy<'t> {
@@ -40,19 +42,28 @@ pub(super) fn open<'t>(reader: &mut Reader<'_, '_>, service: &Fields<'t>) -> Dep
         deploy.limits = below(&resources, "limits", "Limits", &parents);
         deploy.reservations = below(&resources, "reservations", "Reservations", &parents);
     }
-    mode(reader, &own);
+    let placement = below(&own, "placement", "Placement", &[of_deploy, of_service]);
+    if let Some(field) = placement.as_ref().and_then(|placement| placement.get("constraints")) {
+        // Whether they hold was decided before; here only what is no text is told.
+        let right = "[\"node.labels.zone == eu\"]";
+        for item in reader.one_or_many(&field, right).unwrap_or_default() {
+            reader.text(&item);
+        }
+    }
+    deploy.global = mode(reader, &own);
     deploy.own = Some(own);
     deploy
 }
 
-fn mode(reader: &mut Reader<'_, '_>, own: &Fields<'_>) {
-    let Some(field) = own.get("mode") else { return };
-    if let Some(word @ ("global" | "replicated-job" | "global-job")) = field.node.as_str() {
-        let label = "this version runs `replicas` containers on this host";
+/// Whether it is `global`.
+fn mode(reader: &mut Reader<'_, '_>, own: &Fields<'_>) -> bool {
+    let Some(field) = own.get("mode") else { return false };
+    if let Some(word @ ("replicated-job" | "global-job")) = field.node.as_str() {
+        let label = "a job: this version runs services only";
         reader.error("unsupported-value", field.node, format!("`{word}` is not supported as mode"), label);
-    } else {
-        reader.choice(&field, "mode", manifest::DeployMode::WORDS);
+        return false;
     }
+    reader.choice(&field, "mode", manifest::DeployMode::WORDS) == Some("global")
 }
 
 /// How many containers, from `deploy.replicas` or `scale`, and where that was said.
@@ -65,6 +76,20 @@ pub(super) fn replicas<'t>(
     let short = service.get("scale");
     let place = long.clone().or_else(|| short.clone());
     let count = agreed(reader, long, short, |reader, field| reader.whole(field, 0, 1000))?;
+    if let (true, Some(count @ (0 | 2..)), Some(field)) = (deploy.global, count, &place) {
+        let message = format!(
+            "`mode = \"global\"` is one container on each host, and `{}` asks for {count}",
+            field.path
+        );
+        let diagnostic =
+            Diagnostic::error("conflicting-values", field.node.span.clone(), message, "drop one of the two");
+        let mode = deploy.own.as_ref().and_then(|own| own.get("mode"));
+        reader.report(match mode {
+            Some(mode) => diagnostic.also(mode.node.span.clone(), "the mode"),
+            None => diagnostic,
+        });
+        return None;
+    }
     let count = count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
     Some((count, place))
 }

@@ -29,7 +29,7 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
         "Policy" => (POLICY, &[][..]),
         "Prune" => (PRUNE, &[][..]),
         "GuardPolicy" => (GUARD, &[][..]),
-        "Host" => (HOST, &[][..]),
+        "Placement" => (&[][..], PLACEMENT_HARMLESS),
         "Defaults" => (DEFAULTS, &[][..]),
         _ => return None,
     };
@@ -80,7 +80,6 @@ const SERVICE: &[(&str, &str)] = &[
     ("build_policy", LATER),
     ("rollout", "not supported yet: `deploy.update_config` says how updates go"),
     ("hooks", LATER),
-    ("paused", "not supported yet: `evenkeel hold` keeps a service as it is"),
     ("protect", LATER),
 ];
 
@@ -94,12 +93,15 @@ const SERVICE_HARMLESS: &[(&str, &str)] = &[
     ("pull_refresh_after", "ignored: write pull_policy = \"every_<duration>\""),
 ];
 
-const DEPLOY: &[(&str, &str)] = &[
-    ("placement", "not supported yet: this host runs everything in the files"),
-    ("rollback_config", "not supported yet: a rollback is one plain start of the previous container"),
-];
+const DEPLOY: &[(&str, &str)] =
+    &[("rollback_config", "not supported yet: a rollback is one plain start of the previous container")];
 
 const DEPLOY_HARMLESS: &[(&str, &str)] = &[("endpoint_mode", "ignored: it belongs to Docker Swarm")];
+
+const PLACEMENT_HARMLESS: &[(&str, &str)] = &[
+    ("preferences", "ignored: nothing is spread across hosts, each takes what is meant for it"),
+    ("max_replicas_per_node", "ignored: `replicas` is the number on each host already"),
+];
 
 const LIMITS: &[(&str, &str)] = &[("devices", LATER)];
 
@@ -148,7 +150,7 @@ const FILE: &[(&str, &str)] = &[
 const FILE_HARMLESS: &[(&str, &str)] = &[("version", "ignored, as by Compose: drop the line")];
 
 const POLICY: &[(&str, &str)] =
-    &[("interval", LATER), ("paused", LATER), ("paused_until", LATER), ("window", LATER)];
+    &[("interval", LATER), ("paused_until", "not supported yet: write paused = true"), ("window", LATER)];
 
 const PRUNE: &[(&str, &str)] = &[
     ("images", "not supported yet: images of kept revisions stay, others of ours go"),
@@ -156,7 +158,5 @@ const PRUNE: &[(&str, &str)] = &[
 ];
 
 const GUARD: &[(&str, &str)] = &[("unmanaged", LATER), ("api_socket", LATER)];
-
-const HOST: &[(&str, &str)] = &[("paused", LATER), ("endpoint", LATER)];
 
 const DEFAULTS: &[(&str, &str)] = &[("jobs", LATER), ("builds", LATER)];

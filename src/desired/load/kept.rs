@@ -29,15 +29,17 @@ pub(in crate::desired) struct Settled {
     pub name: Span,
     /// Where each of its ports is written, in the order of the spec.
     pub ports: Vec<Span>,
+    /// What it says of `paused`, if it says something: where, when that is yes.
+    pub paused: Option<Option<String>>,
 }
 
 impl Settled {
     pub(super) fn of(draft: Draft) -> Self {
         let (name, ports) = check::places(&draft);
-        let Draft { id, header, files, spec, frozen, .. } = draft;
+        let Draft { id, header, files, spec, frozen, paused, .. } = draft;
         let revision = spec.map(|spec| Arc::new(Revision { hash: SpecHash::of(&spec.container), spec }));
         let prefix = format!("{}-{}", id.project, id.service);
-        Self { id, prefix, header, files, revision, frozen, name, ports }
+        Self { id, prefix, header, files, revision, frozen, name, ports, paused }
     }
 
     pub fn spec(&self) -> Option<&ServiceSpec> {
@@ -110,6 +112,8 @@ pub(super) struct Kept {
     pub volumes: Vec<(Arc<VolumeSpec>, Span)>,
     /// The network `default`, when a service uses it and nobody declares it.
     pub implied: Option<Arc<NetworkSpec>>,
+    /// What `[policy]` says of `paused` for this project, if it says something: where, when that is yes.
+    pub paused: Option<Option<String>>,
 }
 
 impl Kept {

@@ -36,6 +36,8 @@ pub(super) struct Draft {
     pub spec: Option<ServiceSpec>,
     /// Why it is left as it is, beside faults of its files.
     pub frozen: Vec<Diagnostic>,
+    /// See [`Settled::paused`].
+    pub paused: Option<Option<String>>,
 }
 
 /// Loads a snapshot for one host.
@@ -76,6 +78,7 @@ impl Loader {
         let fleet_file = files.state.iter().find(|file| file.path == FLEET);
         let hosts = fleet_file.and_then(|file| file.table.get("hosts")).map(|entry| &entry.value);
         let fleet = Fleet::read(hosts, host, &mut found);
+        state.pauses.host = fleet.paused();
 
         let mut projects: BTreeMap<&ProjectName, Vec<&StateFile>> = BTreeMap::new();
         for file in &files.state {
@@ -131,6 +134,16 @@ fn whole<'a>(
             state.networks.entry(spec.name.clone()).or_insert_with(|| Arc::clone(spec));
         }
         state.projects.insert(kept.project.clone());
+        match &kept.paused {
+            Some(said) if kept.project == ProjectName::default() => state.pauses.everywhere.clone_from(said),
+            Some(said) => {
+                state.pauses.projects.insert(kept.project.clone(), said.clone());
+            }
+            None => {}
+        }
+        let own =
+            kept.services.iter().filter_map(|service| Some((service.id.clone(), service.paused.clone()?)));
+        state.pauses.services.extend(own);
         services.extend(&kept.services);
     }
     let mut clashes = check::host(&services, &host.name, &mut found);

@@ -11,7 +11,7 @@ use super::kept::{Inputs, Kept, Settled};
 use crate::desired::convert::{self, Context};
 use crate::desired::diagnostic::{Diagnostic, Severity, Span};
 use crate::desired::files::{self, FLEET, Files, StateFile};
-use crate::desired::fleet::Fleet;
+use crate::desired::fleet::{Fleet, placed_here};
 use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
 use crate::desired::interpolate::{self, Lookup, Scope};
 use crate::desired::node::Value;
@@ -121,6 +121,7 @@ impl<'a> Loading<'a> {
             self.declared(project, &objects, &scope, &names, &gaps);
         }
         let implied = self.implied_network(project, &names);
+        let paused = scope.paused();
         self.found.append(&mut scope.told.borrow_mut());
         check::project(&mut self.drafts, &self.host.name, &mut self.found);
         Kept {
@@ -132,6 +133,7 @@ impl<'a> Loading<'a> {
             networks: self.networks,
             volumes: self.volumes,
             implied,
+            paused,
         }
     }
 
@@ -187,14 +189,16 @@ impl<'a> Loading<'a> {
             files: object.files.clone(),
             spec: None,
             frozen: Vec::new(),
+            paused: None,
         };
         for level in &facts.scope.levels {
             draft.files.extend(level.default_files.iter().cloned());
             merge::fill(&mut draft.table, &level.defaults);
         }
-        if !self.meant_here(&mut draft, facts.fleet) {
+        if !self.meant_here(&mut draft, facts) {
             return;
         }
+        draft.paused = self.paused(&mut draft, facts);
         let broken: Vec<Diagnostic> =
             draft.files.iter().filter_map(|file| self.files.broken.get(file)).flatten().cloned().collect();
         if broken.is_empty() {
@@ -205,8 +209,9 @@ impl<'a> Loading<'a> {
         self.drafts.push(draft);
     }
 
-    /// `on_hosts` and `profiles` of a service; both are taken out of the table.
-    fn meant_here(&mut self, draft: &mut Draft, fleet: &Fleet) -> bool {
+    /// `on_hosts`, `profiles` and the constraints of a service; the first two are taken out of the table.
+    fn meant_here(&mut self, draft: &mut Draft, facts: &Facts<'_>) -> bool {
+        let fleet = facts.fleet;
         let selected =
             draft.table.remove("on_hosts").is_none_or(|entry| fleet.selects(&entry.value, &mut self.found));
         let switched_on = draft.table.remove("profiles").is_none_or(|entry| {
@@ -227,7 +232,35 @@ impl<'a> Loading<'a> {
                     .filter_map(|item| item.as_str())
                     .any(|profile| on.is_some_and(|on| on.contains(profile) || on.contains("*")))
         });
-        selected && switched_on
+        let scope = ObjectScope::new(facts.scope, Some(draft.id.service.as_str()));
+        let placed = placed_here(&draft.table, fleet, self.host, &scope, &mut self.found);
+        selected && switched_on && placed
+    }
+
+    /// `paused` of a service; taken out of the table, because no container is any different for it.
+    fn paused(&mut self, draft: &mut Draft, facts: &Facts<'_>) -> Option<Option<String>> {
+        let node = draft.table.remove("paused")?.value;
+        let scope = ObjectScope::new(facts.scope, Some(draft.id.service.as_str()));
+        let said = match &node.value {
+            Value::Boolean(said) => Some(*said),
+            Value::String(text) => {
+                let expanded = interpolate::expand(text, &scope);
+                expanded.text.parse().ok().filter(|_| expanded.replaced)
+            }
+            _ => None,
+        };
+        let Some(said) = said else {
+            let message =
+                format!("`services.{}.paused` takes true or false, not {}", draft.id.service, node.kind());
+            let diagnostic = Diagnostic::error("bad-type", node.span.clone(), message, "write true or false");
+            draft.frozen.push(diagnostic.clone());
+            self.found.push(diagnostic);
+            // Whoever wrote it meant to leave the service alone.
+            return Some(Some(node.span.file));
+        };
+        draft.files.append(&mut scope.used.borrow_mut());
+        let (line, _) = self.positions.of(&node.span.file, node.span.start);
+        Some(said.then(|| format!("{}:{line}", node.span.file)))
     }
 
     fn convert(&mut self, draft: &mut Draft, facts: &Facts<'_>) {

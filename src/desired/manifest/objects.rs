@@ -54,6 +54,8 @@ pub struct Policy {
     pub unset_variables: Option<UnsetVariables>,
     /// Variables that may come from the controller's own environment.
     pub env_allow: Option<OneOrMany>,
+    /// Watch the services of this project and of the folders below, report, and change nothing.
+    pub paused: Option<bool>,
     /// What is removed after it left the files.
     pub prune: Option<Prune>,
     /// What needs consent.
@@ -84,7 +86,7 @@ pub struct GuardPolicy {
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Host {
-    /// Labels, for `${host.labels.<name>}`.
+    /// Labels, for `on_hosts`, `node.labels.<name>` and `${host.labels.<name>}`.
     pub labels: Option<Options>,
     /// Variables on this host; they win over all others.
     pub vars: Option<Variables>,
@@ -92,6 +94,8 @@ pub struct Host {
     pub profiles: Option<OneOrMany>,
     /// IANA name of its time zone; nothing reads it yet.
     pub timezone: Option<Text>,
+    /// Watch everything on it and report, and change nothing.
+    pub paused: Option<bool>,
 }
 
 /// A network.

@@ -112,6 +112,8 @@ pub struct Service {
     pub on_hosts: Option<OneOrMany>,
     /// Run it only on hosts that have one of these profiles.
     pub profiles: Option<OneOrMany>,
+    /// Watch it and report, and change nothing.
+    pub paused: Option<Flag>,
 }
 
 /// The long form of an `env_file` entry.
@@ -251,10 +253,12 @@ pub struct Healthcheck {
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Deploy {
-    /// How many containers on this host.
+    /// How many containers on each host that is meant.
     pub replicas: Option<Count>,
-    /// Compose's default, and the only one that this version knows.
+    /// `replicated` (the default): `replicas` of them on each host that is meant; `global`: one.
     pub mode: Option<DeployMode>,
+    /// Which hosts are meant, in Swarm's words.
+    pub placement: Option<Placement>,
     /// Limits and reservations.
     pub resources: Option<Resources>,
     /// How an update goes.
@@ -263,6 +267,14 @@ pub struct Deploy {
     pub labels: Option<Labels>,
     /// The long form of `restart`, which it overrides.
     pub restart_policy: Option<RestartPolicy>,
+}
+
+/// Which hosts are meant, in Swarm's words.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Placement {
+    /// All must hold: `["node.labels.zone == eu", "node.hostname != fra2"]`.
+    pub constraints: Option<OneOrMany>,
 }
 
 /// Limits and reservations.

@@ -224,8 +224,8 @@ choice!(
     OnUpdateFailure = ["rollback", "pause", "continue"]
 );
 choice!(
-    /// How a service is spread; on one host there is one way.
-    DeployMode = ["replicated"]
+    /// How many of a service there are on each host that is meant: `replicas`, or one.
+    DeployMode = ["replicated", "global"]
 );
 choice!(
     /// When a stopped container is started again.

@@ -116,6 +116,7 @@ impl<'s> Explorer<'s> {
             owner: OWNER,
             desired: Some(world.wish(self.scenario, service)),
             removal: Removal::Allowed,
+            paused: None,
             observed,
             record: &memory.record,
             memo: &memory.memo,

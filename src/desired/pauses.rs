@@ -1,0 +1,46 @@
+//! `paused`: what is watched and reported, and not changed.
+
+use std::collections::BTreeMap;
+
+use super::ident::{ProjectName, ServiceId};
+
+/// Who is paused, and where that is said (`fleet.toml, hosts.fra1`). A host's own `paused` stands above everything; else what is
+/// said nearest to a service counts, also where it says no.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// `[hosts.<this>] paused = true`.
+    pub host: Option<String>,
+    /// `[policy] paused = true` at the root.
+    pub everywhere: Option<String>,
+    /// Projects for which a `[policy]` below the root says something: a place, or `None` for `paused = false`.
+    pub projects: BTreeMap<ProjectName, Option<String>>,
+    /// Services that say something themselves.
+    pub services: BTreeMap<ServiceId, Option<String>>,
+}
+
+impl Pauses {
+    /// Why this service is left as it is; `None`: it is not paused.
+    #[must_use]
+    pub fn of(&self, id: &ServiceId) -> Option<&str> {
+        if self.host.is_some() {
+            return self.host.as_deref();
+        }
+        match self.services.get(id) {
+            Some(own) => own.as_deref(),
+            None => self.project(&id.project),
+        }
+    }
+
+    /// Why the networks and volumes of this project are left as they are.
+    #[must_use]
+    pub fn project(&self, project: &ProjectName) -> Option<&str> {
+        let own = self.projects.get(project);
+        self.host.as_deref().or_else(|| own.unwrap_or(&self.everywhere).as_deref())
+    }
+
+    /// Why what no project here has any more is left as it is.
+    #[must_use]
+    pub fn unwanted(&self) -> Option<&str> {
+        self.host.as_deref().or(self.everywhere.as_deref())
+    }
+}

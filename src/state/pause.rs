@@ -1,0 +1,45 @@
+//! A service that the files call paused: looked at, told about, and left as it is.
+
+use super::condition::{Condition, ConditionKind};
+use super::decide::{Decision, Inputs, Pass};
+use super::plan::Next;
+use super::target;
+use crate::desired::Wanted;
+
+/// What a decision comes to when nothing may be done. Remembered is only what is over anyway; what would be done is worked out
+/// and told, and thrown away with everything that it would have written down.
+pub(super) fn look_only(inputs: Inputs<'_>, place: &str) -> Decision {
+    let would = Pass::new(inputs).run();
+    if would.condition.kind == ConditionKind::Removed && would.plan.is_empty() {
+        // Nothing of it is on the host.
+        return would;
+    }
+    let mut look = Pass::new(inputs);
+    let rest = match would.plan.first() {
+        Some(first) => {
+            let cause = other_revision(&look).unwrap_or_else(|| first.cause.to_string());
+            format!("else it would be acted upon, because {cause}")
+        }
+        None => format!("it is {}: {}", would.condition.kind.as_str(), would.condition.message),
+    };
+    let text = format!("nothing is changed while it is paused ({place}); {rest}");
+    look.forget_the_gone();
+    // Nobody has looked through them without a break.
+    look.memo.gates.clear();
+    let changed = look.record != *inputs.record;
+    Decision {
+        record: look.record,
+        memo: look.memo,
+        plan: Vec::new(),
+        next: if changed { Next::Again } else { Next::AwaitChange },
+        condition: Condition::new(ConditionKind::Paused, "Paused", text),
+        history: Vec::new(),
+    }
+}
+
+/// What differs, where the files want another revision than the one that is good: says more than the first step's own cause.
+fn other_revision(look: &Pass<'_>) -> Option<String> {
+    let Some(Wanted::Run(wanted)) = look.inputs.desired else { return None };
+    let good = look.record.good.as_ref().and_then(|id| target::kept(&look.record, id));
+    good.is_none_or(|good| good.hash != wanted.hash).then(|| look.cause_of(wanted))
+}

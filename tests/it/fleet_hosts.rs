@@ -1,0 +1,227 @@
+//! Daemons of several hosts that read one directory: each converges to what is meant for it, and to nothing else.
+
+use std::path::Path;
+use std::time::Duration;
+
+use evenkeel::engine::sim::Op;
+use evenkeel::metrics::api::StatusReport;
+use evenkeel::source::read_snapshot;
+use evenkeel::state::condition::ConditionKind;
+
+use crate::rig::{Rig, Running, snapshot};
+
+const FLEET: &str = "\
+[hosts.fra1]
+labels = { role = 'web' }
+vars = { GREETING = 'hallo' }
+
+[hosts.nyc1]
+labels = { role = 'web' }
+vars = { GREETING = 'hello' }
+profiles = ['backup']
+
+[hosts.db1]
+labels = { role = 'db' }
+";
+
+const SHOP: &str = "\
+[services.web]
+image = 'web:1'
+on_hosts = ['role=web']
+environment = { GREETING = '${GREETING}' }
+
+[services.db]
+image = 'db:1'
+deploy.placement.constraints = ['node.labels.role == db']
+
+[services.exporter]
+image = 'exporter:1'
+deploy.mode = 'global'
+
+[services.backup]
+image = 'backup:1'
+profiles = ['backup']
+";
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn all_ready(report: &StatusReport) -> bool {
+    !report.services.is_empty()
+        && report.services.iter().all(|row| row.condition.kind == ConditionKind::Ready)
+}
+
+async fn settle(hosts: &[Running], root: &Path) {
+    for host in hosts {
+        host.feed_quiet(read_snapshot(root).unwrap());
+    }
+    for host in hosts {
+        host.until("all services to be ready", all_ready).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1_800)).await;
+}
+
+/// Requests that make or change something.
+fn writes(host: &Running) -> u64 {
+    let all = [
+        Op::Pull,
+        Op::Tag,
+        Op::Untag,
+        Op::Create,
+        Op::Start,
+        Op::Stop,
+        Op::SetRestart,
+        Op::SetResources,
+        Op::Rename,
+        Op::Remove,
+        Op::Connect,
+        Op::Disconnect,
+        Op::CreateNetwork,
+        Op::RemoveNetwork,
+        Op::CreateVolume,
+    ];
+    host.sim(|sim| all.iter().map(|op| sim.calls(*op)).sum())
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_hosts_read_one_directory_and_converge_to_three_states() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "fleet.toml", FLEET);
+    write(folder.path(), "shop/all.toml", SHOP);
+    let mut hosts = Vec::new();
+    for name in ["fra1", "nyc1", "db1"] {
+        let mut rig = Rig::new();
+        rig.name = name;
+        hosts.push(rig.daemon().await);
+    }
+    settle(&hosts, folder.path()).await;
+    let states = |hosts: &[Running]| hosts.iter().map(|host| host.rig.containers()).collect::<Vec<_>>();
+    assert_eq!(
+        states(&hosts),
+        [
+            vec!["shop-exporter-1 exporter:1 running", "shop-web-1 web:1 running"],
+            vec![
+                "shop-backup-1 backup:1 running",
+                "shop-exporter-1 exporter:1 running",
+                "shop-web-1 web:1 running"
+            ],
+            vec!["shop-db-1 db:1 running", "shop-exporter-1 exporter:1 running"],
+        ]
+    );
+    let greetings: Vec<_> = hosts
+        .iter()
+        .take(2)
+        .map(|host| host.sim(|sim| sim.named("shop-web-1").unwrap().own.as_ref().unwrap().spec.clone()))
+        .collect();
+    assert_ne!(greetings[0], greetings[1], "each has its own variables");
+
+    // One edit that concerns one host: the others are asked to do nothing.
+    let before: Vec<u64> = hosts.iter().map(writes).collect();
+    write(folder.path(), "shop/all.toml", &SHOP.replace("db:1", "db:2"));
+    settle(&hosts, folder.path()).await;
+    let after: Vec<u64> = hosts.iter().map(writes).collect();
+    assert_eq!(&after[..2], &before[..2]);
+    assert_eq!(hosts[2].rig.containers(), ["shop-db-1 db:2 running", "shop-exporter-1 exporter:1 running"]);
+
+    // A label that moves takes its services along: gone from one host, there on the other.
+    let moved = FLEET.replace(
+        "[hosts.db1]\nlabels = { role = 'db' }",
+        "[hosts.db1]\nlabels = { role = 'web' }\nvars = { GREETING = 'x' }",
+    );
+    let moved = moved.replacen("labels = { role = 'web' }", "labels = { role = 'db' }", 1);
+    write(folder.path(), "fleet.toml", &moved);
+    settle(&hosts, folder.path()).await;
+    assert_eq!(
+        states(&hosts),
+        [
+            vec!["shop-db-1 db:2 running", "shop-exporter-1 exporter:1 running"],
+            vec![
+                "shop-backup-1 backup:1 running",
+                "shop-exporter-1 exporter:1 running",
+                "shop-web-1 web:1 running"
+            ],
+            vec!["shop-exporter-1 exporter:1 running", "shop-web-1 web:1 running"],
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_host_is_watched_and_nothing_on_it_is_changed() {
+    let mut rig = Rig::new();
+    rig.name = "fra1";
+    let running = rig.daemon().await;
+    let shop = "[services.web]\nimage = 'web:1'\nrestart = 'always'\nnetworks = ['front']\n[services.old]\nimage = 'old:1'\n[services.more]\nimage = 'more:1'\n[networks.front]\n";
+    let fleet = "[hosts.fra1]\npaused = false\n";
+    running.feed_quiet(snapshot(&[("fleet.toml", fleet), ("shop/all.toml", shop)]));
+    running.until("all services to be ready", all_ready).await;
+    running.pass_time(1_800_000).await;
+    let before = writes(&running);
+    // Paused, and everything else changes with it: an image, a network, a service that leaves, one that comes.
+    let fleet = "[hosts.fra1]\npaused = true\n";
+    let other = "[services.web]\nimage = 'web:2'\nrestart = 'always'\nnetworks = ['front']\n[services.new]\nimage = 'new:1'\nvolumes = ['data:/d']\n[services.more]\nimage = 'more:1'\n[networks.front]\ninternal = true\n[networks.back]\n[volumes.data]\n";
+    running.feed_quiet(snapshot(&[("fleet.toml", fleet), ("shop/all.toml", other)]));
+    for name in ["web", "old", "new", "more"] {
+        let row = running.until_condition(name, ConditionKind::Paused).await;
+        assert!(row.condition.message.contains("fleet.toml, hosts.fra1"), "{row:#?}");
+    }
+    let why = running.status("web").unwrap().condition.message;
+    assert!(why.contains("image web:1 -> web:2"), "what would be done is told: {why}");
+    running.sim(|sim| {
+        let web = sim.named("shop-more-1").unwrap().id.clone();
+        sim.docker_kill(&web);
+    });
+    running.pass_time(3_600_000).await;
+    assert_eq!(writes(&running), before, "something was done on a paused host");
+    assert_eq!(
+        running.rig.containers(),
+        ["shop-more-1 more:1 exited", "shop-old-1 old:1 running", "shop-web-1 web:1 running"]
+    );
+    let text = running.rig.metrics.render().unwrap();
+    assert!(
+        text.contains("evenkeel_service_condition{condition=\"paused\",project=\"shop\",service=\"web\"} 1"),
+        "{text}"
+    );
+    // And on.
+    let fleet = "[hosts.fra1]\n";
+    running.feed_quiet(snapshot(&[("fleet.toml", fleet), ("shop/all.toml", other)]));
+    running.until_serves("web", "web:2").await;
+    running.until_serves("new", "new:1").await;
+    running.until("the old one to be gone", |_| running.status("old").is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_service_stays_and_the_others_go_on() {
+    let running = Rig::new().with("[services.web]\nimage = 'web:1'\n[services.db]\nimage = 'db:1'\n").await;
+    running.until("all services to be ready", all_ready).await;
+    running.feed(snapshot(&[(
+        "shop/all.toml",
+        "[services.web]\nimage = 'web:2'\npaused = true\n[services.db]\nimage = 'db:2'\n",
+    )]));
+    running.until_serves("db", "db:2").await;
+    let row = running.until_condition("web", ConditionKind::Paused).await;
+    assert!(row.condition.message.contains("shop/all.toml:3"), "{row:#?}");
+    running.pass_time(1_800_000).await;
+    assert_eq!(running.rig.containers(), ["shop-db-1 db:2 running", "shop-web-1 web:1 running"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_is_not_made_anew_under_a_paused_service() {
+    let text = |more: &str, paused: &str| {
+        format!(
+            "[services.web]\nimage = 'web:1'\n{paused}[services.db]\nimage = 'db:1'\n[networks.default]\n{more}"
+        )
+    };
+    let running = Rig::new().with(&text("", "")).await;
+    running.until("all services to be ready", all_ready).await;
+    running.feed(snapshot(&[("shop/all.toml", &text("internal = true\n", "paused = true\n"))]));
+    running.until_condition("web", ConditionKind::Paused).await;
+    running.pass_time(600_000).await;
+    assert_eq!(running.sim(|sim| sim.calls(Op::RemoveNetwork)), 0);
+    running.feed(snapshot(&[("shop/all.toml", &text("internal = true\n", ""))]));
+    running.until_condition("web", ConditionKind::Ready).await;
+    running.pass_time(600_000).await;
+    assert_eq!(running.sim(|sim| sim.calls(Op::RemoveNetwork)), 1);
+}
