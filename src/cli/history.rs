@@ -5,7 +5,7 @@ use clap::Args;
 use super::context::{Host, block_on, client_failed, settings};
 use super::service::pick;
 use super::show::{Table, one_line, revision};
-use super::{code, out};
+use super::{code, out, revisions};
 use crate::config::{Flags, Settings};
 use crate::desired::ident::ServiceId;
 use crate::metrics::api::HistoryRow;
@@ -16,6 +16,7 @@ use crate::note;
 Examples:
   evenkeel history                 what happened on this host, newest first
   evenkeel history web --limit 5
+  evenkeel history web --revisions the revisions that are kept: image, digest, times, what came of them
   evenkeel history web --json | jq -r '.[].event'")]
 pub struct HistoryArgs {
     /// `project/service`, or `service` where that is clear
@@ -23,6 +24,9 @@ pub struct HistoryArgs {
     /// Lines shown, newest first
     #[arg(long, short = 'n', default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
+    /// The kept revisions of the service instead, newest first: what `rollback --to` takes
+    #[arg(long, requires = "service", conflicts_with = "limit")]
+    revisions: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -36,6 +40,16 @@ pub(super) fn run(flags: &Flags, args: &HistoryArgs) -> i32 {
 }
 
 async fn history(settings: &Settings, args: &HistoryArgs) -> i32 {
+    if let (true, Some(service)) = (args.revisions, &args.service) {
+        return match revisions::of(settings, service).await {
+            Ok(rows) if args.json => out::json(&rows),
+            Ok(rows) => {
+                revisions::show(&rows);
+                code::OK
+            }
+            Err(code) => code,
+        };
+    }
     match rows(settings, args).await {
         Ok(rows) if args.json => out::json(&rows),
         Ok(rows) if rows.is_empty() => {

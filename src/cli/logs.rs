@@ -8,21 +8,23 @@ use std::time::Duration;
 use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
+use serde::Serialize;
 
-use super::context::{Host, block_on, client_failed, settings};
+use super::context::{block_on, settings};
 use super::service::pick;
 use super::show::clean;
-use super::{code, look, out};
+use super::{code, look, out, revisions};
 use crate::config::{Flags, Settings, duration};
 use crate::controller::clock;
 use crate::desired::ident::ServiceId;
 use crate::engine::{ContainerFilter, LogChunk, LogOptions, Observe};
-use crate::metrics::api::RevisionRow;
 use crate::state::observed::{ContainerId, ContainerSummary, label};
 use crate::{note, say};
 
 /// How often `--follow` looks whether the service has got another container.
 const LOOK: Duration = Duration::from_secs(2);
+/// A longer line is printed in parts: what a program prints without ever ending a line is not collected.
+const LINE_CAP: usize = 1 << 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -30,6 +32,7 @@ Examples:
   evenkeel logs web                what its containers printed
   evenkeel logs web -f --tail 20   go on, across replacements
   evenkeel logs web --since 15m
+  evenkeel logs web --json | jq -r 'select(.stream == \"stderr\").line'
   evenkeel logs web --previous-failure
                                    the last lines of the revision that failed, kept when it was removed")]
 pub struct LogsArgs {
@@ -50,8 +53,8 @@ pub struct LogsArgs {
     /// The stored evidence against the last rejected revision instead
     #[arg(long, conflicts_with_all = ["follow", "tail", "since", "timestamps"])]
     previous_failure: bool,
-    /// With --previous-failure: as JSON
-    #[arg(long, requires = "previous_failure")]
+    /// As JSON: one object for each line, or the revision that failed
+    #[arg(long)]
     json: bool,
 }
 
@@ -141,7 +144,18 @@ struct Reader {
     seen: BTreeSet<ContainerId>,
     /// The begun line of each container, by whether it is on stderr: only whole lines get a name in front.
     begun: BTreeMap<(String, bool), Vec<u8>>,
+    json: bool,
     failed: bool,
+}
+
+/// A line as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    container: &'a str,
+    stream: &'static str,
+    /// The engine's.
+    time: Option<&'a str>,
+    line: &'a str,
 }
 
 impl Reader {
@@ -150,9 +164,10 @@ impl Reader {
             Since::Ago(ms) => clock::wall().0.saturating_sub_unsigned(ms).div_euclid(1000),
             Since::At(seconds) => seconds,
         });
-        let options = LogOptions { follow: args.follow, tail: args.tail, timestamps: args.timestamps, since };
+        let timestamps = args.timestamps || args.json;
+        let options = LogOptions { follow: args.follow, tail: args.tail, timestamps, since };
         let (seen, begun) = (BTreeSet::new(), BTreeMap::new());
-        Self { engine, options, streams: SelectAll::new(), seen, begun, failed: false }
+        Self { engine, options, streams: SelectAll::new(), seen, begun, json: args.json, failed: false }
     }
 
     async fn attach(&mut self, found: Vec<ContainerSummary>) {
@@ -207,25 +222,48 @@ impl Reader {
                 return;
             }
         };
-        if self.seen.len() <= 1 {
+        if self.seen.len() <= 1 && !self.json {
             return raw(chunk.stderr, &[&chunk.bytes]);
         }
         let begun = self.begun.entry((name.to_owned(), chunk.stderr)).or_default();
         begun.extend_from_slice(&chunk.bytes);
-        while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = begun.drain(..=end).collect();
-            raw(chunk.stderr, &[name.as_bytes(), b" | ", &line]);
+        while let Some(line) = next_line(begun) {
+            emit(self.json, name, chunk.stderr, &line);
         }
     }
 
     fn finish(mut self) -> i32 {
         for ((name, stderr), line) in std::mem::take(&mut self.begun) {
             if !line.is_empty() {
-                raw(stderr, &[name.as_bytes(), b" | ", &line, b"\n"]);
+                emit(self.json, &name, stderr, &line);
             }
         }
         if self.failed { code::ERROR } else { code::OK }
     }
+}
+
+/// Takes a whole line (or as much of an endless one as is held) from what was read, without its end.
+fn next_line(begun: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = begun.iter().position(|byte| *byte == b'\n');
+    let mut line: Vec<u8> = match end {
+        Some(end) => begun.drain(..=end).collect(),
+        None if begun.len() >= LINE_CAP => std::mem::take(begun),
+        None => return None,
+    };
+    line.pop_if(|byte| end.is_some() && *byte == b'\n');
+    Some(line)
+}
+
+fn emit(json: bool, name: &str, stderr: bool, line: &[u8]) {
+    if !json {
+        return raw(stderr, &[name.as_bytes(), b" | ", line, b"\n"]);
+    }
+    let text = String::from_utf8_lossy(line);
+    // The engine was asked for the time of each line, which it writes in front.
+    let stamped = text.split_once(' ').filter(|(time, _)| time.parse::<jiff::Timestamp>().is_ok());
+    let (time, line) = stamped.map_or((None, &*text), |(time, line)| (Some(time), line));
+    let stream = if stderr { "stderr" } else { "stdout" };
+    out::json_line(&Line { container: name, stream, time, line: line.trim_end_matches('\r') });
 }
 
 /// The program's bytes as they are, each to the stream it wrote to.
@@ -241,7 +279,7 @@ fn raw(stderr: bool, parts: &[&[u8]]) {
 }
 
 async fn evidence(settings: &Settings, args: &LogsArgs) -> i32 {
-    let revisions = match revisions(settings, &args.service).await {
+    let revisions = match revisions::of(settings, &args.service).await {
         Ok(revisions) => revisions,
         Err(code) => return code,
     };
@@ -258,31 +296,6 @@ async fn evidence(settings: &Settings, args: &LogsArgs) -> i32 {
     code::OK
 }
 
-/// Kept revisions, newest first.
-async fn revisions(settings: &Settings, service: &str) -> Result<Vec<RevisionRow>, i32> {
-    match Host::find(settings).await? {
-        Host::Daemon(client) => {
-            let status = client.status().await.map_err(client_failed)?;
-            let known: Vec<ServiceId> =
-                status.services.iter().filter_map(|row| ServiceId::parse(&row.service)).collect();
-            let id = pick(service, &known).map_err(out::fail)?;
-            client.why(&id).await.map(|report| report.revisions).map_err(client_failed)
-        }
-        Host::Alone(store) => {
-            let records = store.load_all().map_err(|error| out::fail(super::context::chain(&error)))?;
-            let id = pick(service, &records.keys().cloned().collect::<Vec<_>>()).map_err(out::fail)?;
-            let record = records.get(&id).cloned().unwrap_or_default();
-            let good = record.good.as_ref();
-            Ok(record
-                .revisions
-                .iter()
-                .rev()
-                .map(|kept| RevisionRow::of(kept, good == Some(&kept.id)))
-                .collect())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,5 +305,16 @@ mod tests {
         assert_eq!(since("15m"), Ok(Since::Ago(900_000)));
         assert_eq!(since("1970-01-01T00:01:00Z"), Ok(Since::At(60)));
         assert!(since("yesterday").is_err_and(|why| why.contains("15m")));
+    }
+
+    #[test]
+    fn lines_are_taken_whole_and_endless_ones_in_parts() {
+        let mut read = b"one\ntwo\r\nbeg".to_vec();
+        assert_eq!(next_line(&mut read).as_deref(), Some(&b"one"[..]));
+        assert_eq!(next_line(&mut read).as_deref(), Some(&b"two\r"[..]));
+        assert_eq!((next_line(&mut read), read.as_slice()), (None, &b"beg"[..]));
+        read = vec![b'x'; LINE_CAP + 1];
+        assert_eq!(next_line(&mut read).map(|line| line.len()), Some(LINE_CAP + 1));
+        assert!(read.is_empty());
     }
 }

@@ -14,6 +14,7 @@ pub mod out;
 mod plan;
 mod progress;
 pub mod render;
+mod revisions;
 mod run;
 pub mod schema;
 mod service;

@@ -37,6 +37,20 @@ pub fn json(value: &impl serde::Serialize) -> i32 {
     }
 }
 
+/// Prints a value as JSON in one line, for a reader that takes them as they come.
+pub fn json_line(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => {
+            let mut stdout = anstream::stdout().lock();
+            settle(stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")));
+            settle(stdout.flush());
+        }
+        Err(error) => {
+            fail(format_args!("cannot write JSON: {error}"));
+        }
+    }
+}
+
 fn settle(printed: io::Result<()>) {
     match printed {
         Ok(()) => {}

@@ -30,6 +30,9 @@ pub struct ValidateArgs {
     /// How problems are printed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// As JSON, the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 /// Checks the files and returns the exit code.
@@ -56,11 +59,12 @@ pub fn run(flags: &Flags, args: &ValidateArgs) -> i32 {
     let hosts = hosts(&snapshot, &facts, named);
     let outcome = check(&snapshot, &facts, &hosts);
 
-    let colour = args.format == Format::Text
+    let format = if args.json { Format::Json } else { args.format };
+    let colour = format == Format::Text
         && std::io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    out::print(format_args!("{}", render::all(&outcome.diagnostics, &snapshot, args.format, colour)));
-    if args.format == Format::Text {
+    out::print(format_args!("{}", render::all(&outcome.diagnostics, &snapshot, format, colour)));
+    if format == Format::Text {
         out::note(format_args!("{}", outcome.summary(&hosts)));
     }
     if outcome.errors() > 0 { code::ERROR } else { code::OK }

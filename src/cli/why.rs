@@ -148,12 +148,7 @@ fn containers(report: &WhyReport) {
 fn revisions(revisions: &[RevisionRow]) {
     for kept in revisions {
         say!();
-        let (verdict, style) = match &kept.verdict {
-            RevisionVerdict::Good if kept.good => ("good, the one to go back to", out::GOOD),
-            RevisionVerdict::Good => ("was good", out::DIM),
-            RevisionVerdict::Candidate => ("not proved yet", out::CHANGE),
-            RevisionVerdict::Rejected { .. } => ("rejected", out::BAD),
-        };
+        let (verdict, style) = super::revisions::outcome(kept);
         say!("r{} {} {}  {style}{verdict}{style:#}  since {}", kept.number, kept.id, kept.image, kept.since);
         if let RevisionVerdict::Rejected { reason, at } = &kept.verdict {
             fact(

@@ -383,14 +383,7 @@ impl<'a> Pass<'a> {
             }
         }
         Some(match failing {
-            Some((kind, text)) => {
-                let reason = format!("ImagePull{}", kind.as_str());
-                Condition::new(
-                    ConditionKind::Waiting,
-                    &reason,
-                    format!("cannot pull {image}: {text}; it is tried again"),
-                )
-            }
+            Some((kind, text)) => pull_failed(&image, kind, &text),
             None => Condition::new(ConditionKind::Progressing, "ImagePull", format!("pulling {image}")),
         })
     }
@@ -543,6 +536,18 @@ fn keep_one_note(open: &mut Vec<Unsettled>, id: &ContainerId, op: UnsettledOp) -
         !std::mem::replace(&mut kept, true)
     });
     kept
+}
+
+fn pull_failed(image: &str, kind: Failure, text: &str) -> Condition {
+    let next = match kind {
+        Failure::Unauthorized => "`docker login` as the user evenkeel runs as, or correct the name; ",
+        Failure::NotFound => "push it, or correct the name; ",
+        Failure::NoSpace => "free some space where the engine keeps its files; ",
+        _ => "",
+    };
+    let reason = format!("ImagePull{}", kind.as_str());
+    let text = format!("cannot pull {image}: {text}; {next}it is tried again");
+    Condition::new(ConditionKind::Waiting, &reason, text)
 }
 
 fn wanted_image(wanted: &Wanted) -> Option<String> {

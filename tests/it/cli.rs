@@ -1,6 +1,6 @@
 //! The command line from outside: the binary, its output and its exit codes.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory;
@@ -178,7 +178,7 @@ fn the_commands_talk_to_the_daemon_and_end_with_the_right_codes() {
     let place = Place::new(SHOP);
     let _daemon = Daemon::start(&place);
     // (call, exit code, what stdout and stderr together hold)
-    let table: [(&[&str], i32, &[&str]); 16] = [
+    let table: [(&[&str], i32, &[&str]); 18] = [
         (&["status"], 0, &["SIMULATED ENGINE", "shop/web", "ready", "1/1", "nginx:1"]),
         (&["status", "web"], 0, &["shop/web"]),
         (&["status", "wbe"], 1, &["no service `wbe`"]),
@@ -186,6 +186,8 @@ fn the_commands_talk_to_the_daemon_and_end_with_the_right_codes() {
         (&["why", "shop/nosuch"], 1, &["no service"]),
         (&["history"], 0, &["committed", "shop/db"]),
         (&["history", "web", "-n", "1"], 0, &["committed"]),
+        (&["history", "web", "--revisions"], 0, &["r1", "nginx:1", "good, the one to go back to"]),
+        (&["history", "--revisions"], 64, &["SERVICE"]),
         (&["hold", "web", "-m", "black friday", "--for", "2d"], 0, &["shop/web", "black friday"]),
         (&["status", "web"], 0, &["held", "black friday"]),
         (&["release", "web"], 0, &["shop/web is ready"]),
@@ -229,6 +231,35 @@ fn an_edit_a_rollback_and_its_release_go_through_the_daemon() {
     place.write("[services.web\n");
     assert_eq!(place.run(&["apply"]).0, 1);
     assert!(place.run(&["status"]).1.contains("frozen"));
+}
+
+#[test]
+fn status_that_watches_shows_the_host_again_when_something_changed() {
+    let place = Place::new(SHOP);
+    let _daemon = Daemon::start(&place);
+    let mut watching = place
+        .command(&["status", "web", "--watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().take(3).any(|line| line.contains("nginx:1")), "what is there is shown at once");
+    place.write(&SHOP.replace("nginx:1", "nginx:2"));
+    // Ends with the test's process at the latest: every line that comes is one that changed.
+    let shown = lines.find(|line| line.contains("ready") && line.contains("nginx:2"));
+    assert!(shown.is_some(), "the watch ended before the new image was shown");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
+#[test]
+fn validate_speaks_json_by_either_flag() {
+    let place = Place::new("[services.web]\nimag = 1\n");
+    let found = place.json(&["validate", "--json"]);
+    assert_eq!(found, place.json(&["validate", "--format", "json"]));
+    assert_eq!(found[0]["file"], "shop/app.toml");
+    assert_eq!(place.run(&["validate", "--json", "--format", "short"]).0, 64);
 }
 
 #[test]

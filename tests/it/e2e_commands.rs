@@ -1,5 +1,8 @@
 //! The commands and their exit codes, on the real engine.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use crate::support::files::{checked, plain};
 use crate::support::wait::{free_port, page};
 use crate::support::{Host, wait_for};
@@ -88,6 +91,30 @@ fn logs_shows_what_the_container_printed() {
     host.evenkeel(&["apply"]).expect(0);
     let logs = host.evenkeel(&["logs", &host.id("web")]).expect(0);
     assert!(logs.out.contains("version 1.0 serves port 8080"), "{}", logs.out);
+}
+
+#[test]
+fn logs_are_followed_across_a_replacement_and_each_line_is_an_object() {
+    let Some(host) = Host::new() else { return };
+    let (one, two) = (host.image("1.0", &[], &[]), host.image("1.1", &[], &[]));
+    host.write("web.toml", &plain("web", &one, ""));
+    let _daemon = host.run();
+    wait_for("it is ready", || (host.condition("web") == "ready").then_some(()));
+    let first = host.serving("web").unwrap().name;
+    let mut call = host.command();
+    call.args(["logs", "web", "--follow", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut following = call.spawn().unwrap();
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut objects = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+    let line = objects.next().unwrap();
+    assert_eq!((&line["container"], &line["stream"]), (&first.into(), &"stdout".into()), "{line}");
+    assert!(line["time"].as_str().is_some_and(|time| time.starts_with("20")), "{line}");
+    assert_eq!(line["line"], "version 1.0 serves port 8080");
+    host.write("web.toml", &plain("web", &two, ""));
+    let new = objects.find(|line| line["line"] == "version 1.1 serves port 8080");
+    assert!(new.is_some(), "the log ended with the first container");
+    let stopped = Command::new("kill").args(["-INT", &following.id().to_string()]).status().unwrap();
+    assert!(stopped.success() && following.wait().unwrap().success());
 }
 
 #[test]

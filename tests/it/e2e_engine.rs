@@ -1,11 +1,13 @@
 //! An engine or a registry that is not there, and two daemons on one host.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use crate::support::docker::{docker, inspect};
 use crate::support::files::{checked, plain};
 use crate::support::forward::Forwarder;
-use crate::support::registry::Registry;
+use crate::support::registry::{LOGIN, PASSWORD, Registry, USER};
 use crate::support::wait::{free_port, get, page};
 use crate::support::{Daemon, Host, stays, wait_for};
 
@@ -89,6 +91,53 @@ fn a_new_tag_is_pulled_from_a_registry_before_anything_is_stopped() {
     assert_eq!((after.id.as_str(), after.started_at()), (before.id.as_str(), before.started_at()));
     registry.up();
     serves("1.2");
+}
+
+/// The logins are those that `docker login` and credential helpers leave in Docker's own configuration.
+#[test]
+fn a_registry_that_wants_a_login_gets_the_one_that_dockers_configuration_has() {
+    let Some(mut host) = Host::new() else { return };
+    let Some(mut registry) = Registry::start(host.root()) else { return };
+    let [one, two] = ["1.0", "1.1"].map(|tag| {
+        let reference = registry.reference(&format!("{}:{tag}", host.project));
+        host.image_named(&reference, tag, &[], &[]);
+        registry.take(&reference);
+        reference
+    });
+    registry.lock();
+    let (logins, bin) = (host.root().join("docker"), host.root().join("bin"));
+    [&logins, &bin].map(|folder| fs::create_dir(folder).unwrap());
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    host.environment =
+        vec![("DOCKER_CONFIG".to_owned(), logins.display().to_string()), ("PATH".to_owned(), path)];
+
+    host.write("web.toml", &plain("web", &one, ""));
+    let daemon = host.run();
+    let row = wait_for("the missing login is told", || {
+        host.status("web")
+            .filter(|row| row["condition"]["kind"] == "waiting" && row.to_string().contains(&one))
+    });
+    let message = row["condition"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("docker login"), "it says what to do: {message}");
+
+    // `docker login`: nobody restarts or tells evenkeel.
+    let auth = format!(r#"{{"auths": {{"{}": {{"auth": "{LOGIN}"}}}}}}"#, registry.name());
+    fs::write(logins.join("config.json"), auth).unwrap();
+    becomes(&host, "web", "ready");
+
+    // A credential helper in its place.
+    let helper = bin.join("docker-credential-test");
+    let answer = format!(r#"{{"Username": "{USER}", "Secret": "{PASSWORD}"}}"#);
+    fs::write(&helper, format!("#!/bin/sh\nread server\necho '{answer}'\n")).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let helpers = format!(r#"{{"credHelpers": {{"{}": "test"}}}}"#, registry.name());
+    fs::write(logins.join("config.json"), helpers).unwrap();
+    host.write("web.toml", &plain("web", &two, ""));
+    wait_for("1.1 serves", || host.serving("web").filter(|seen| seen.image() == two));
+    becomes(&host, "web", "ready");
+
+    let shown = [daemon.log(), daemon.metrics().unwrap(), host.evenkeel(&["why", "web", "--json"]).out];
+    assert!(shown.iter().all(|text| !text.contains(PASSWORD) && !text.contains(LOGIN)), "{shown:#?}");
 }
 
 #[test]

@@ -9,8 +9,13 @@ use super::machine;
 use super::private_engine::PrivateEngine;
 use super::wait::{free_port, wait_for};
 
-/// One user in htpasswd's form, whose password nobody needs.
-const PASSWORDS: &str = "someone:$2y$05$abcdefghijklmnopqrstuu5s0J9bYHvT4Nq1v1p0bSVpCw4Y4DU5i\n";
+/// The one user of a locked registry.
+pub const USER: &str = "someone";
+pub const PASSWORD: &str = "canary-71c2";
+/// `user:password` as `docker login` keeps it.
+pub const LOGIN: &str = "c29tZW9uZTpjYW5hcnktNzFjMg==";
+/// The same in htpasswd's form.
+const PASSWORDS: &str = "someone:$2y$05$abcdefghijklmnopqrstuuohExOvS8/atwT8cCBYP3DU1CsGYNMEi\n";
 
 pub struct Registry {
     port: u16,
@@ -81,7 +86,7 @@ impl Registry {
         command
     }
 
-    /// From now on it asks for credentials, which nobody has.
+    /// From now on it asks for credentials: those of [`USER`].
     pub fn lock(&mut self) {
         self.down();
         self.locked = true;
@@ -93,6 +98,11 @@ impl Registry {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// `127.0.0.1:<port>`, as logins name it.
+    pub fn name(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// `127.0.0.1:<port>/<name>`
