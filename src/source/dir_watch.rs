@@ -73,7 +73,10 @@ impl Wake {
     fn event(&self, event: notify::Result<Event>) {
         let mut signals = self.lock();
         let edit = match &event {
-            Ok(event) if event.need_rescan() => Some(Edit::Finished),
+            Ok(event) if event.need_rescan() => {
+                signals.forget_watches();
+                Some(Edit::Finished)
+            }
             Ok(event) => signals.judge(event),
             Err(_) => Some(Edit::Ongoing),
         };
@@ -87,6 +90,13 @@ impl Wake {
 }
 
 impl Signals {
+    /// The kernel's queue ran over. That a folder went, and its watch with it, may be among what was lost, and its successor can
+    /// bear the same inode: every folder is watched anew.
+    fn forget_watches(&mut self) {
+        self.watched.clear();
+        self.parents_lost = true;
+    }
+
     fn judge(&mut self, event: &Event) -> Option<Edit> {
         let edit = match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => Edit::Finished,
@@ -215,5 +225,44 @@ impl Watches {
         }
         self.parents = wanted;
         Ok(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::Flag;
+
+    use super::*;
+
+    const NOTHING: Woken = Woken { edit: None, rescan: false, stop: false };
+
+    #[test]
+    fn after_an_overflow_everything_is_read_and_watched_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("desired");
+        std::fs::create_dir(&root).unwrap();
+        let folders = BTreeMap::from_iter(super::super::read::folder_of(&root.join("x")));
+        assert!(folders.contains_key(&root));
+        let wake = Arc::new(Wake::default());
+        let mut watches = Watches::new(&wake).unwrap();
+        assert!(watches.arm(&root, &folders).unwrap());
+        assert!(!watches.arm(&root, &folders).unwrap(), "nothing is left to watch");
+        assert_eq!(wake.wait(Duration::ZERO), NOTHING);
+
+        // As notify tells of IN_Q_OVERFLOW.
+        wake.event(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!(wake.wait(Duration::ZERO).edit, Some(Edit::Finished));
+        assert!(watches.arm(&root, &folders).unwrap(), "what was watched before counts no more");
+        std::fs::write(root.join("web.toml"), "").unwrap();
+        assert!(wake.wait(Duration::from_secs(10)).edit.is_some(), "the new watch tells of nothing");
+    }
+
+    #[test]
+    fn more_folders_than_may_be_watched_are_none() {
+        let wake = Arc::new(Wake::default());
+        let one = super::super::read::folder_of(Path::new("/tmp/x")).unwrap().1;
+        let many = (0..=FOLDER_LIMIT).map(|n| (PathBuf::from(format!("/tmp/x/{n}")), one)).collect();
+        let refused = Watches::new(&wake).unwrap().arm(Path::new("/tmp/x"), &many).unwrap_err();
+        assert!(matches!(refused.kind, notify::ErrorKind::MaxFilesWatch), "{refused}");
     }
 }

@@ -106,7 +106,9 @@ fn a_registry_that_wants_a_login_gets_the_one_that_dockers_configuration_has() {
     });
     registry.lock();
     let (logins, bin) = (host.root().join("docker"), host.root().join("bin"));
-    [&logins, &bin].map(|folder| fs::create_dir(folder).unwrap());
+    for folder in [&logins, &bin] {
+        fs::create_dir(folder).unwrap();
+    }
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     host.environment =
         vec![("DOCKER_CONFIG".to_owned(), logins.display().to_string()), ("PATH".to_owned(), path)];

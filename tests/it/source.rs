@@ -503,3 +503,40 @@ async fn a_dropped_source_ends_its_updates() {
     let ended = tokio::time::timeout(WITHIN, async { while updates.next().await.is_some() {} }).await;
     assert!(ended.is_ok(), "the source goes on without its handle");
 }
+
+/// Set in the process that the test starts of itself where the kernel gives few watches.
+const FEW: &str = "EVENKEEL_TEST_FEW_WATCHES";
+
+/// Limits of inotify belong to a user; a user namespace has limits of its own.
+fn with_limit(limit: &str) -> Option<String> {
+    let script = format!("echo {limit} && exec \"$0\" \"$@\"");
+    let test = "source::where_the_kernel_gives_no_watches_the_files_are_read_all_the_same";
+    let ended = Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", &script])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(FEW, "1")
+        .output()
+        .ok()?;
+    let shown = String::from_utf8_lossy(&ended.stdout) + String::from_utf8_lossy(&ended.stderr);
+    Some(shown.into_owned())
+}
+
+#[tokio::test]
+async fn where_the_kernel_gives_no_watches_the_files_are_read_all_the_same() {
+    if std::env::var_os(FEW).is_some() {
+        let mut followed = Followed::new("a/web.toml = 0\nb/c/db.toml = 0").await;
+        write(&followed.root(), "b/c/db.toml", "1");
+        followed.until("a/web.toml = 0\nb/c/db.toml = 1\n").await;
+        return;
+    }
+    let namespace = ["--user", "--map-root-user", "true"];
+    if !Command::new("unshare").args(namespace).status().is_ok_and(|status| status.success()) {
+        crate::support::machine::skip("user namespaces are not allowed here, so no limit could be set");
+        return;
+    }
+    for limit in ["2 > /proc/sys/user/max_inotify_watches", "0 > /proc/sys/user/max_inotify_instances"] {
+        let shown = with_limit(limit).unwrap();
+        assert!(shown.contains("1 passed"), "{limit}:\n{shown}");
+    }
+}
