@@ -1,10 +1,12 @@
 //! Draws diagnostics: for people in rustc's manner, for machines as lines or JSON.
 
+mod machine;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::desired::diagnostic::{Diagnostic, Label, Severity, Span};
 use crate::desired::snapshot::{FileContent, Snapshot};
@@ -25,30 +27,74 @@ pub enum Format {
     Sarif,
 }
 
-/// All of `diagnostics` in one format, ending in a line end when there is anything.
+/// A diagnostic, and whom it concerns when the files were checked for several hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub diagnostic: Diagnostic,
+    pub hosts: Vec<String>,
+    /// Every host that was checked: then none of them needs to be named.
+    pub everywhere: bool,
+}
+
+impl From<Diagnostic> for Finding {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { diagnostic, hosts: Vec::new(), everywhere: true }
+    }
+}
+
+impl Finding {
+    /// `on fra1, nyc1`; `None` where there is nothing to tell apart.
+    fn concerned(&self) -> Option<String> {
+        /// More names than this say less than a number.
+        const MOST: usize = 8;
+        if self.everywhere {
+            return None;
+        }
+        let names: Vec<String> = self.hosts.iter().take(MOST).map(|host| shown(host)).collect();
+        let more = match self.hosts.len().saturating_sub(MOST) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!("on {}{more}", names.join(", ")))
+    }
+}
+
+/// What findings are printed with.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    pub snapshot: &'a Snapshot,
+    /// The folder of the desired state as seen from where the reader of annotations stands.
+    pub place: &'a str,
+    pub colour: bool,
+}
+
+/// All of `findings` in one format, ending in a line end when there is anything.
 #[must_use]
-pub fn all(diagnostics: &[Diagnostic], snapshot: &Snapshot, format: Format, colour: bool) -> String {
+pub fn all(findings: &[Finding], page: &Page<'_>, format: Format) -> String {
     let mut out = String::new();
     match format {
         Format::Text => {
-            for diagnostic in diagnostics {
-                out.push_str(&text(diagnostic, snapshot, colour));
+            for finding in findings {
+                out.push_str(&drawn(finding, page.snapshot, page.colour));
                 out.push_str("\n\n");
             }
         }
         Format::Short => {
-            for diagnostic in diagnostics {
-                let _infallible = writeln!(out, "{}", shown(&diagnostic.headline()));
+            for finding in findings {
+                let hosts = finding.concerned().map(|hosts| format!(" ({hosts})")).unwrap_or_default();
+                let _infallible = writeln!(out, "{}{hosts}", shown(&finding.diagnostic.headline()));
             }
         }
-        Format::Github => diagnostics.iter().for_each(|diagnostic| out.push_str(&github(diagnostic))),
+        Format::Github => {
+            findings.iter().for_each(|finding| out.push_str(&machine::github(finding, page.place)))
+        }
         Format::Json => {
             let list: Vec<Value> =
-                diagnostics.iter().map(|diagnostic| object(diagnostic, snapshot)).collect();
+                findings.iter().map(|finding| machine::object(finding, page.snapshot)).collect();
             let _infallible = writeln!(out, "{:#}", Value::Array(list));
         }
         Format::Sarif => {
-            let _infallible = writeln!(out, "{:#}", sarif(diagnostics));
+            let _infallible = writeln!(out, "{:#}", machine::sarif(findings, page));
         }
     }
     out
@@ -57,6 +103,11 @@ pub fn all(diagnostics: &[Diagnostic], snapshot: &Snapshot, format: Format, colo
 /// One diagnostic with the lines it points at.
 #[must_use]
 pub fn text(diagnostic: &Diagnostic, snapshot: &Snapshot, colour: bool) -> String {
+    drawn(&Finding::from(diagnostic.clone()), snapshot, colour)
+}
+
+fn drawn(finding: &Finding, snapshot: &Snapshot, colour: bool) -> String {
+    let diagnostic = &finding.diagnostic;
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -79,6 +130,9 @@ pub fn text(diagnostic: &Diagnostic, snapshot: &Snapshot, colour: bool) -> Strin
     }
     for help in &diagnostic.helps {
         group = group.element(Level::HELP.message(shown(help)));
+    }
+    if let Some(hosts) = finding.concerned() {
+        group = group.element(Level::NOTE.message(hosts));
     }
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&[group])
@@ -154,98 +208,4 @@ pub fn shown(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().map(|c| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
-}
-
-fn severity(diagnostic: &Diagnostic) -> &'static str {
-    match diagnostic.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    }
-}
-
-fn object(diagnostic: &Diagnostic, snapshot: &Snapshot) -> Value {
-    let label = |label: &Label| {
-        let (line, column) = position(snapshot, &label.span.file, label.span.start);
-        let (end_line, end_column) = position(snapshot, &label.span.file, label.span.end);
-        json!({
-            "file": label.span.file, "line": line, "column": column,
-            "end_line": end_line, "end_column": end_column, "text": label.text,
-        })
-    };
-    json!({
-        "file": diagnostic.primary.span.file,
-        "line": diagnostic.line,
-        "column": diagnostic.column,
-        "severity": severity(diagnostic),
-        "slug": diagnostic.slug,
-        "message": diagnostic.message,
-        "primary": label(&diagnostic.primary),
-        "secondary": diagnostic.secondary.iter().map(label).collect::<Vec<_>>(),
-        "helps": diagnostic.helps,
-    })
-}
-
-/// 1-based line and column in characters.
-fn position(snapshot: &Snapshot, file: &str, offset: usize) -> (usize, usize) {
-    let Some(FileContent::Read(bytes)) = snapshot.files.get(file) else { return (1, 1) };
-    let before = bytes.get(..offset.min(bytes.len())).unwrap_or_default();
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let column = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count() + 1;
-    (line, column)
-}
-
-/// <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
-fn github(diagnostic: &Diagnostic) -> String {
-    let data = |text: &str| {
-        let lines: Vec<String> = text.split('\n').map(|line| shown(&line.replace('%', "%25"))).collect();
-        lines.join("%0A")
-    };
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let mut message = diagnostic.message.clone();
-    for line in std::iter::once(&diagnostic.primary.text).chain(&diagnostic.helps) {
-        let _infallible = write!(message, "\n{line}");
-    }
-    format!(
-        "::{} file={},line={},col={},title={}::{}\n",
-        severity(diagnostic),
-        property(&diagnostic.primary.span.file),
-        diagnostic.line,
-        diagnostic.column,
-        property(diagnostic.slug),
-        data(&message)
-    )
-}
-
-fn sarif(diagnostics: &[Diagnostic]) -> Value {
-    let mut slugs: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.slug).collect();
-    slugs.sort_unstable();
-    slugs.dedup();
-    let results: Vec<Value> = diagnostics
-        .iter()
-        .map(|diagnostic| {
-            json!({
-                "ruleId": diagnostic.slug,
-                "level": severity(diagnostic),
-                "message": { "text": format!("{}: {}", diagnostic.message, diagnostic.primary.text) },
-                "locations": [{ "physicalLocation": {
-                    "artifactLocation": { "uri": diagnostic.primary.span.file },
-                    "region": { "startLine": diagnostic.line, "startColumn": diagnostic.column },
-                }}],
-            })
-        })
-        .collect();
-    json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "columnKind": "unicodeCodePoints",
-            "tool": { "driver": {
-                "name": "evenkeel",
-                "version": env!("CARGO_PKG_VERSION"),
-                "rules": slugs.iter().map(|slug| json!({ "id": slug })).collect::<Vec<_>>(),
-            }},
-            "results": results,
-        }],
-    })
 }

@@ -1,17 +1,17 @@
 //! `evenkeel validate`: are the files right? Asks no engine and needs no daemon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-use super::render::{self, Format};
+use super::render::{self, Finding, Format, Page};
 use super::{code, out};
 use crate::config::{Flags, Settings};
-use crate::desired::diagnostic::Diagnostic;
+use crate::desired::diagnostic::{Diagnostic, Label};
 use crate::desired::snapshot::{HostFacts, Snapshot};
-use crate::desired::{self, DesiredState, Wanted};
+use crate::desired::{self, DesiredState, Loader, Wanted};
 use crate::source::read_snapshot;
 
 #[derive(Debug, Clone, Args)]
@@ -19,14 +19,19 @@ use crate::source::read_snapshot;
 Examples:
   evenkeel validate                      the directory of the settings, ./desired by default
   evenkeel validate --host fra1 infra    another directory, as host fra1 would read it
+  evenkeel validate --all-hosts          as every host in fleet.toml would read it, for a repository's CI
   evenkeel validate --format short       one line for each problem, as editors take it
   evenkeel validate --format github      annotations in a GitHub workflow
+  evenkeel validate --format sarif > problems.sarif
 
-Where fleet.toml lists hosts and this one is not among them, the files are checked for each of them.
-Ends with 1 when there is an error; warnings alone end with 0.")]
+Where fleet.toml lists hosts and this one is not among them, --all-hosts is understood.
+Ends with 1 when there is an error; warnings alone end with 0. Needs no engine and no daemon.")]
 pub struct ValidateArgs {
     /// Directory of the desired state [default: that of the settings]
     pub dir: Option<PathBuf>,
+    /// As every host in fleet.toml would read the files; problems of some hosts only name them
+    #[arg(long)]
+    pub all_hosts: bool,
     /// How problems are printed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -38,6 +43,12 @@ pub struct ValidateArgs {
 /// Checks the files and returns the exit code.
 #[must_use]
 pub fn run(flags: &Flags, args: &ValidateArgs) -> i32 {
+    if args.all_hosts && flags.host.is_some() {
+        out::note(format_args!(
+            "--host is one host and --all-hosts are all of them: leave one of the two out"
+        ));
+        return code::USAGE;
+    }
     let settings = match Settings::load(flags, None) {
         Ok(settings) => settings,
         Err(errors) => return out::fail(errors),
@@ -55,46 +66,83 @@ pub fn run(flags: &Flags, args: &ValidateArgs) -> i32 {
         home: std::env::var("HOME").ok(),
         ..HostFacts::default()
     };
-    let named = flags.host.is_some() || std::env::var_os("EVENKEEL_HOST").is_some();
-    let hosts = hosts(&snapshot, &facts, named);
+    let named = !args.all_hosts && (flags.host.is_some() || std::env::var_os("EVENKEEL_HOST").is_some());
+    let hosts = hosts(&snapshot, &facts, named, args.all_hosts);
     let outcome = check(&snapshot, &facts, &hosts);
 
     let format = if args.json { Format::Json } else { args.format };
     let colour = format == Format::Text
         && std::io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    out::print(format_args!("{}", render::all(&outcome.diagnostics, &snapshot, format, colour)));
+    let place = std::env::current_dir().map(|here| from_here(root, &here)).unwrap_or_default();
+    let page = Page { snapshot: &snapshot, place: &place, colour };
+    out::print(format_args!("{}", render::all(&outcome.findings, &page, format)));
     if format == Format::Text {
         out::note(format_args!("{}", outcome.summary(&hosts)));
     }
     if outcome.errors() > 0 { code::ERROR } else { code::OK }
 }
 
-/// The hosts to check for: the one that was named, or this one, or every one when this one is not of the fleet.
-fn hosts(snapshot: &Snapshot, facts: &HostFacts, named: bool) -> Vec<String> {
+/// The hosts to check for: the one that was named, or this one, or every one when all are asked for or this one is not of the
+/// fleet.
+fn hosts(snapshot: &Snapshot, facts: &HostFacts, named: bool, all: bool) -> Vec<String> {
     let listed = desired::hosts(snapshot);
-    if named || listed.is_empty() || listed.contains(&facts.name) { vec![facts.name.clone()] } else { listed }
+    let one = named || listed.is_empty() || (!all && listed.contains(&facts.name));
+    if one { vec![facts.name.clone()] } else { listed }
+}
+
+/// The folder of the desired state as seen from the working directory: a repository's checks want to know files from its root.
+fn from_here(root: &Path, here: &Path) -> String {
+    let root = root.strip_prefix(here).unwrap_or(root);
+    let parts: PathBuf = root.components().filter(|part| *part != Component::CurDir).collect();
+    parts.to_string_lossy().into_owned()
 }
 
 /// What a check found, over all hosts.
 #[derive(Debug, Default)]
 struct Outcome {
-    diagnostics: Vec<Diagnostic>,
+    findings: Vec<Finding>,
     services: BTreeSet<String>,
     frozen: BTreeSet<String>,
 }
 
 fn check(snapshot: &Snapshot, facts: &HostFacts, hosts: &[String]) -> Outcome {
     let mut outcome = Outcome::default();
+    // What is the same but for the name of the host is one problem, told in the words for the first of them.
+    let mut found: BTreeMap<Diagnostic, (Diagnostic, BTreeSet<String>)> = BTreeMap::new();
+    let mut loader = Loader::default();
     for host in hosts {
         let facts = HostFacts { name: host.clone(), ..facts.clone() };
-        let (state, diagnostics) = desired::load(snapshot, &facts);
-        outcome.diagnostics.extend(diagnostics);
+        let (state, diagnostics) = loader.load(snapshot, &facts);
+        for diagnostic in diagnostics {
+            let (_, concerned) =
+                found.entry(nameless(&diagnostic, host)).or_insert_with(|| (diagnostic, BTreeSet::new()));
+            concerned.insert(host.clone());
+        }
         outcome.note(&state);
     }
-    outcome.diagnostics.sort();
-    outcome.diagnostics.dedup();
+    let finding = |(diagnostic, concerned): (Diagnostic, BTreeSet<String>)| Finding {
+        diagnostic,
+        everywhere: concerned.len() == hosts.len(),
+        hosts: concerned.into_iter().collect(),
+    };
+    outcome.findings = found.into_values().map(finding).collect();
+    outcome.findings.sort_by(|a, b| a.diagnostic.cmp(&b.diagnostic));
     outcome
+}
+
+/// The same, whatever the host is called.
+fn nameless(diagnostic: &Diagnostic, host: &str) -> Diagnostic {
+    let without =
+        |text: &str| text.replace(&format!("`{host}`"), "``").replace(&format!("hosts.{host}.vars"), "");
+    let label = |label: &Label| Label { span: label.span.clone(), text: without(&label.text) };
+    Diagnostic {
+        primary: label(&diagnostic.primary),
+        message: without(&diagnostic.message),
+        secondary: diagnostic.secondary.iter().map(label).collect(),
+        helps: diagnostic.helps.iter().map(|help| without(help)).collect(),
+        ..diagnostic.clone()
+    }
 }
 
 impl Outcome {
@@ -108,12 +156,12 @@ impl Outcome {
     }
 
     fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
+        self.findings.iter().filter(|finding| finding.diagnostic.is_error()).count()
     }
 
     fn summary(&self, hosts: &[String]) -> String {
         let errors = self.errors();
-        let warnings = self.diagnostics.len() - errors;
+        let warnings = self.findings.len() - errors;
         let count = |number: usize, one: &str| match number {
             1 => format!("1 {one}"),
             _ => format!("{number} {one}s"),

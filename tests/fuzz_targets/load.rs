@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use evenkeel::cli::render::{self, Format};
+use evenkeel::cli::render::{self, Finding, Format, Page};
 use evenkeel::controller::wish::Wish;
 use evenkeel::desired::diagnostic::{Diagnostic, Span};
 use evenkeel::desired::hash::SpecHash;
@@ -153,16 +153,17 @@ fn spans_hold(told: &Diagnostic, snapshot: &Snapshot) {
 
 fn drawn(found: &[Diagnostic], snapshot: &Snapshot) {
     // Each is drawn by itself: a few hundred show what thousands would.
-    let some = found.get(..found.len().min(200)).unwrap_or_default();
+    let some: Vec<Finding> = found.iter().take(200).cloned().map(Finding::from).collect();
+    let page = |colour| Page { snapshot, place: "desired", colour };
     for format in [Format::Text, Format::Short, Format::Github] {
-        let text = render::all(some, snapshot, format, false);
+        let text = render::all(&some, &page(false), format);
         assert_harmless("a diagnostic", &text);
         assert!(some.is_empty() || text.ends_with('\n'), "{text}");
     }
-    assert_eq!(render::all(some, snapshot, Format::Short, false).lines().count(), some.len());
-    let _ = render::all(some, snapshot, Format::Text, true);
+    assert_eq!(render::all(&some, &page(false), Format::Short).lines().count(), some.len());
+    let _ = render::all(&some, &page(true), Format::Text);
     for format in [Format::Json, Format::Sarif] {
-        let text = render::all(some, snapshot, format, false);
+        let text = render::all(&some, &page(false), format);
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
     }
 }

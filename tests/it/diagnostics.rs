@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use evenkeel::cli::render::{self, Format};
+use evenkeel::cli::render::{self, Finding, Format, Page};
 use evenkeel::desired::diagnostic::{Diagnostic, Label, Span};
 use evenkeel::desired::load;
 use evenkeel::desired::snapshot::{FileContent, HostFacts, RelPath, Snapshot};
@@ -323,7 +323,8 @@ fn values_of_variables_are_in_no_diagnostic() {
 fn drawn(files: &[(&str, &[u8])], format: Format) -> String {
     let snapshot = snapshot(files);
     let (_, got) = load(&snapshot, &facts());
-    render::all(&got, &snapshot, format, false)
+    let findings: Vec<Finding> = got.into_iter().map(Finding::from).collect();
+    render::all(&findings, &Page { snapshot: &snapshot, place: "", colour: false }, format)
 }
 
 #[test]

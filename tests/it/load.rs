@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use evenkeel::cli::render::{self, Finding, Format, Page};
 use evenkeel::desired::diagnostic::Diagnostic;
 use evenkeel::desired::dotenv;
 use evenkeel::desired::ident::ServiceId;
@@ -967,8 +968,9 @@ fn assert_sound(snapshot: &Snapshot) {
             }
         }
     }
-    for format in [evenkeel::cli::render::Format::Text, evenkeel::cli::render::Format::Json] {
-        let _drawn = evenkeel::cli::render::all(&diagnostics, snapshot, format, true);
+    let findings: Vec<Finding> = diagnostics.iter().cloned().map(Finding::from).collect();
+    for format in [Format::Text, Format::Json] {
+        let _drawn = render::all(&findings, &Page { snapshot, place: "", colour: true }, format);
     }
 }
 

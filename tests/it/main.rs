@@ -38,6 +38,7 @@ mod source;
 mod store;
 mod supervised;
 mod tour;
+mod validate;
 
 #[path = "../support/mod.rs"]
 mod support;
