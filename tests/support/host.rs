@@ -23,6 +23,8 @@ pub struct Host {
     pub docker_host: Option<String>,
     /// How long files must be still before what left them goes. One second; more where a test must not depend on its own speed.
     pub removal_quiet: &'static str,
+    /// What evenkeel is run by: nothing, or `nsenter` with its words.
+    pub prefix: Vec<String>,
     /// Further variables of evenkeel's environment.
     pub environment: Vec<(String, String)>,
     root: TempDir,
@@ -78,6 +80,7 @@ impl Host {
             state: root.path().join("state"),
             docker_host: None,
             removal_quiet: "1s",
+            prefix: Vec::new(),
             environment: Vec::new(),
             project,
             root,
@@ -131,7 +134,9 @@ impl Host {
 
     /// The binary with this host's settings.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let words: Vec<&str> = self.prefix.iter().map(String::as_str).chain([BINARY]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         command
             .env("EVENKEEL_DESIRED", &self.desired)
             .env("EVENKEEL_STATE", &self.state)

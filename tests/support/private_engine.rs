@@ -17,6 +17,8 @@ pub struct PrivateEngine {
     dockerd: Option<Child>,
     driver: String,
     live_restore: bool,
+    /// Further arguments of dockerd, from its next start on.
+    pub flags: Vec<String>,
 }
 
 impl PrivateEngine {
@@ -71,7 +73,7 @@ impl PrivateEngine {
         let folder = tempfile::Builder::new().prefix("eke").tempdir().ok()?.keep();
         fs::write(folder.join("daemon.json"), "{}").ok()?;
         let namespace = Command::new("unshare").args(["--net", "sleep", "1000000"]).spawn().ok()?;
-        let engine = Self { folder, namespace, dockerd: None, driver, live_restore };
+        let engine = Self { folder, namespace, dockerd: None, driver, live_restore, flags: Vec::new() };
         // Until `unshare` has done its work the process is still in the host's own namespace, and an engine must never start there.
         let own = fs::read_link("/proc/self/ns/net").ok()?;
         let theirs = format!("/proc/{}/ns/net", engine.namespace.id());
@@ -125,7 +127,8 @@ impl PrivateEngine {
             .arg(flag("pidfile", &self.path("pid")))
             .arg(format!("--host={}", self.address()))
             .arg(format!("--storage-driver={}", self.driver))
-            .arg("--cgroup-parent=/evenkeel-test");
+            .arg("--cgroup-parent=/evenkeel-test")
+            .args(&self.flags);
         if self.live_restore {
             command.arg("--live-restore");
         }

@@ -9,30 +9,11 @@ use evenkeel::engine::docker::connect;
 use evenkeel::engine::{EngineError, EngineFacts, Observe};
 use evenkeel::state::plan::Failure;
 
+use crate::support::tls::{certificates, client_folder, has_openssl};
 use crate::support::wait::free_port;
 
 /// Set in the process that the test starts of itself; the environment of a process cannot be changed safely from within.
 const INSIDE: &str = "EVENKEEL_TEST_TLS_PORT";
-
-fn openssl(folder: &Path, words: &str) {
-    let ended = Command::new("openssl").args(words.split(' ')).current_dir(folder).output().unwrap();
-    assert!(ended.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&ended.stderr));
-}
-
-/// An authority, a server certificate for 127.0.0.1 and a client certificate.
-fn certificates(folder: &Path) {
-    fs::write(folder.join("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(folder, &format!("req -x509 {key} -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=authority"));
-    for name in ["server", "client"] {
-        openssl(folder, &format!("req {key} -keyout {name}-key.pem -out {name}.csr -subj /CN={name}"));
-        let authority = "-CA ca.pem -CAkey ca-key.pem -CAcreateserial";
-        openssl(
-            folder,
-            &format!("x509 -req -in {name}.csr {authority} -out {name}.pem -days 2 -extfile ext"),
-        );
-    }
-}
 
 /// Stops the server with the test.
 struct Server(Child);
@@ -98,33 +79,22 @@ async fn certificates_are_shown_and_asked_for_and_a_stranger_is_refused() {
     if let Ok(port) = std::env::var(INSIDE) {
         return inside(&port).await;
     }
-    if Command::new("openssl").arg("version").output().is_err() {
-        crate::support::machine::skip("there is no openssl to serve TLS with");
+    if !has_openssl() {
         return;
     }
     let (root, strangers) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     certificates(root.path());
     certificates(strangers.path());
-    let folder = |name: &str, authority: &Path, client: Option<&Path>| {
-        let folder = root.path().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        fs::copy(authority.join("ca.pem"), folder.join("ca.pem")).unwrap();
-        if let Some(client) = client {
-            fs::copy(client.join("client.pem"), folder.join("cert.pem")).unwrap();
-            fs::copy(client.join("client-key.pem"), folder.join("key.pem")).unwrap();
-        }
-        folder
-    };
     let (ours, theirs) = (root.path(), strangers.path());
     let port = free_port();
     let _server = serve(ours, port);
-    let answer = ask_with(&folder("good", ours, Some(ours)), port);
+    let answer = ask_with(&client_folder(&ours.join("good"), ours, Some(ours)), port);
     assert!(answer.contains("ANSWER 9.9 tls"), "{answer}");
     // A server of an authority that we were not told to trust, a client that has no certificate, and one of another's.
     for (name, authority, client) in
         [("stranger", theirs, Some(ours)), ("nobody", ours, None), ("pretender", ours, Some(theirs))]
     {
-        let answer = ask_with(&folder(name, authority, client), port);
+        let answer = ask_with(&client_folder(&ours.join(name), authority, client), port);
         assert!(answer.contains("FAILED") && !answer.contains("ANSWER"), "{name}: {answer}");
     }
 }
