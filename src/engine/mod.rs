@@ -171,5 +171,7 @@ pub trait Engine: Observe {
 pub const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// Deadline of a call that writes, but for pull and stop.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(120);
+/// The oldest API version with everything that is used here: Docker 20.10.
+pub const OLDEST_API: (u32, u32) = (1, 41);
 /// The newest API version this code was tested against; a newer engine is asked to speak this one.
 pub const NEWEST_TESTED_API: (u32, u32) = (1, 51);

@@ -1,6 +1,6 @@
 //! The command line from outside: the binary, its output and its exit codes.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory;
@@ -321,6 +321,37 @@ fn doctor_names_each_check_and_what_to_do_about_a_failed_one() {
         assert!(row["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{row}");
     }
     assert!(!place.dir.path().join("state").exists(), "doctor changes nothing");
+}
+
+/// An engine of before 2020, as far as anybody asks it.
+fn old_engine(socket: &std::path::Path) {
+    let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let _asked = client.read(&mut head);
+            let body = r#"{"Version":"19.03.15","ApiVersion":"1.40","MinAPIVersion":"1.12"}"#;
+            let _told = write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+}
+
+#[test]
+fn an_engine_that_is_too_old_is_refused_with_what_to_do() {
+    let place = Place::new(SHOP);
+    old_engine(&place.dir.path().join("no-engine.sock"));
+    for args in [vec!["plan"], vec!["apply"], vec!["logs", "web"]] {
+        let (code, out, err) = place.run(&args);
+        assert!(
+            code == 1 && err.contains("1.40") && err.contains("upgrade the engine"),
+            "{args:?}: {out}{err}"
+        );
+    }
+    let findings = place.json(&["doctor", "--json"]);
+    let engine = findings.as_array().unwrap().iter().find(|row| row["check"] == "engine").unwrap();
+    assert_eq!(engine["level"], "fail");
+    assert!(engine["found"].as_str().unwrap().contains("19.03.15"), "{engine}");
+    assert!(engine["fix"].as_str().unwrap().contains("upgrade the engine"), "{engine}");
 }
 
 #[test]

@@ -12,13 +12,11 @@ use crate::cli::look;
 use crate::config::{Listen, Settings};
 use crate::controller::clock;
 use crate::controller::store::Store;
-use crate::engine::EngineFacts;
+use crate::engine::{EngineFacts, OLDEST_API};
 use crate::metrics::client::Client;
 use crate::metrics::server::Server;
 use crate::state::plan::Failure;
 
-/// The first API with everything evenkeel uses.
-const OLDEST_API: (u32, u32) = (1, 41);
 /// Clocks further apart than this make histories hard to read. Milliseconds.
 const CLOCK_TOLERANCE: u64 = 5_000;
 /// 2026-01-01: a clock before the program was written is wrong.
@@ -82,7 +80,7 @@ async fn engine(settings: &Settings, findings: &mut Vec<Finding>) -> Option<Engi
             let found = format!("{} with API {major}.{minor} answers", facts.version);
             findings.push(if facts.api < OLDEST_API {
                 let fix = format!(
-                    "upgrade the engine: API {}.{} is the oldest that will do",
+                    "upgrade the engine: API {}.{} (Docker 20.10) is the oldest that will do",
                     OLDEST_API.0, OLDEST_API.1
                 );
                 Finding::fail("engine", found, fix)

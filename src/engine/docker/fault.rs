@@ -57,7 +57,7 @@ pub fn engine_error(
 #[must_use]
 pub fn kind(call: Call, error: &WireError, look: Look) -> Failure {
     match error {
-        WireError::Away(..) => Failure::Unreachable,
+        WireError::Away(..) | WireError::TooOld { .. } => Failure::Unreachable,
         _ if error.is_version_refusal() => Failure::Unreachable,
         WireError::Cut(_) => match call {
             Call::Read | Call::Pull => Failure::Unreachable,

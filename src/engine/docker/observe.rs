@@ -37,7 +37,7 @@ impl Observe for Docker {
     async fn facts(&self) -> Result<EngineFacts> {
         let ask = async {
             let (version, api) = self.wire.version().await?;
-            let info: answers::Info = self.wire.get("/info", FACTS_DEADLINE).await?;
+            let info: answers::Info = self.wire.get_in(api, "/info", FACTS_DEADLINE).await?;
             Ok((version, api, info))
         };
         let late = || Err(WireError::Late(FACTS_DEADLINE));

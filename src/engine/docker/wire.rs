@@ -22,8 +22,8 @@ use hyperlocal::UnixConnector;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::engine::NEWEST_TESTED_API;
 use crate::engine::convert::answers;
+use crate::engine::{NEWEST_TESTED_API, OLDEST_API};
 
 type Streamed = std::pin::Pin<
     Box<dyn futures_util::Stream<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send>,
@@ -44,6 +44,12 @@ pub enum WireError {
     /// No connection: the request was never taken.
     #[error("the engine at {0} cannot be reached: {1}")]
     Away(String, String),
+    /// It lacks what is needed; the request was not sent.
+    #[error(
+        "the engine at {address} speaks API {}.{} at most, and {}.{} (Docker 20.10) is the oldest that will do: upgrade the engine",
+        .api.0, .api.1, OLDEST_API.0, OLDEST_API.1
+    )]
+    TooOld { address: String, api: (u32, u32) },
     /// The connection broke after the request was sent.
     #[error("the connection to the engine broke before it answered: {0}")]
     Cut(String),
@@ -125,9 +131,10 @@ impl Wire {
         *self.api.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The API version to speak: the engine's own, at most the newest that we tested; asked once per engine.
+    /// The API version to speak: the engine's own, at most the newest that we tested; asked once per engine. Of one that is too old
+    /// nothing more is asked than who it is.
     pub(super) async fn api(&self) -> Result<(u32, u32), WireError> {
-        match self.known_api() {
+        let api = match self.known_api() {
             Some(api) => Ok(api),
             None => match self.version().await {
                 Ok((_, api)) => Ok(api),
@@ -135,7 +142,13 @@ impl Wire {
                 // The call that this was asked for has not been sent, and that is what counts for it.
                 Err(error) => Err(WireError::Away(self.address.clone(), error.to_string())),
             },
+        }?;
+        if api < OLDEST_API {
+            // It may have been upgraded by the next time.
+            self.forget_api();
+            return Err(WireError::TooOld { address: self.address.clone(), api });
         }
+        Ok(api)
     }
 
     /// Asks the engine who it is, and notes what it speaks.
@@ -159,6 +172,16 @@ impl Wire {
         deadline: Duration,
     ) -> Result<T, WireError> {
         let api = self.api().await?;
+        self.get_in(api, path, deadline).await
+    }
+
+    /// The same in this version, whatever else is known of the engine.
+    pub(super) async fn get_in<T: DeserializeOwned + answers::Answer>(
+        &self,
+        api: (u32, u32),
+        path: &str,
+        deadline: Duration,
+    ) -> Result<T, WireError> {
         within(deadline, async { read_json(self.send_get(Some(api), path).await?).await }).await
     }
 

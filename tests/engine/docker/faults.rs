@@ -122,6 +122,19 @@ fn kind<T>(answer: Result<T, EngineError>) -> Failure {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_is_too_old_is_asked_who_it_is_and_nothing_else() {
+    let fake = Fake::new("1.40", on("/info", Answer::Whole(200, r#"{"ID":"old"}"#.to_owned())));
+    assert_eq!(fake.docker.facts().await.unwrap().api, (1, 40), "doctor tells what it is");
+    let error = fake.docker.list_containers(&ContainerFilter::default()).await.unwrap_err();
+    assert_eq!(error.kind, Failure::Unreachable);
+    assert!(error.message.contains("1.40") && error.message.contains("upgrade the engine"), "{error}");
+    assert_eq!(kind(fake.docker.start(&id()).await), Failure::Unreachable);
+    assert_eq!(kind(fake.docker.events().await.map(drop)), Failure::Unreachable);
+    let asked = |words: &str| fake.heads().iter().any(|head| head.contains(words));
+    assert!(asked("/info") && !asked("/containers") && !asked("/events"), "{:?}", fake.heads());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_without_an_answer_is_unknown_and_one_that_never_left_is_not() {
     for answer in [Answer::HangUp, Answer::Silent] {
         let fake = Fake::new("1.41", on("POST", answer.clone()));
