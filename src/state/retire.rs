@@ -211,16 +211,41 @@ impl Pass<'_> {
     /// References that evenkeel itself pulled, still mean what it pulled, and that no desired service names.
     fn untag_references(&mut self, gone: &[KeptRevision]) {
         for kept in gone.iter().filter(|kept| kept.pulled) {
-            let reference = &kept.spec.container.image;
+            let reference = known_by(&kept.spec.container.image);
             let facts = self.inputs.observed.kept_images.get(&kept.image);
-            let still = facts.is_some_and(|facts| facts.tags.iter().any(|tag| tag == reference));
-            if still && !self.inputs.refs_in_use.contains(reference) {
-                self.tidy(
-                    None,
-                    Step::Untag { reference: reference.clone() },
-                    "its revision is not kept any more",
-                );
+            let still = facts
+                .is_some_and(|facts| facts.tags.iter().chain(&facts.digests).any(|name| *name == reference));
+            if still && !self.inputs.refs_in_use.iter().any(|used| known_by(used) == reference) {
+                self.tidy(None, Step::Untag { reference }, "its revision is not kept any more");
             }
+        }
+    }
+}
+
+/// The name under which the engine keeps what was pulled by this reference: what has a digest gets no tag.
+fn known_by(reference: &str) -> String {
+    let Some((name, digest)) = reference.split_once('@') else { return reference.to_owned() };
+    // A colon before the last slash is a port's.
+    let path = name.rfind('/').map_or(0, |slash| slash + 1);
+    let tag = name.get(path..).and_then(|last| last.find(':')).map_or(name.len(), |colon| path + colon);
+    format!("{}@{digest}", name.get(..tag).unwrap_or(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::known_by;
+
+    #[test]
+    fn what_was_pulled_by_its_digest_is_known_by_repository_and_digest() {
+        for (reference, name) in [
+            ("web:1", "web:1"),
+            ("registry:5000/shop/web:1", "registry:5000/shop/web:1"),
+            ("web@sha256:00", "web@sha256:00"),
+            ("web:1@sha256:00", "web@sha256:00"),
+            ("registry:5000/shop/web:1@sha256:00", "registry:5000/shop/web@sha256:00"),
+            ("registry:5000/shop/web@sha256:00", "registry:5000/shop/web@sha256:00"),
+        ] {
+            assert_eq!(known_by(reference), name);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::support::docker::{docker, inspect};
+use crate::support::docker::{docker, inspect, inspect_image};
 use crate::support::files::{checked, plain};
 use crate::support::forward::Forwarder;
 use crate::support::registry::{LOGIN, PASSWORD, Registry, USER};
@@ -91,6 +91,61 @@ fn a_new_tag_is_pulled_from_a_registry_before_anything_is_stopped() {
     assert_eq!((after.id.as_str(), after.started_at()), (before.id.as_str(), before.started_at()));
     registry.up();
     serves("1.2");
+}
+
+#[test]
+fn images_of_revisions_that_are_not_kept_any_more_go_and_no_others_do() {
+    let Some(mut host) = Host::new() else { return };
+    let Some(registry) = Registry::start(host.root()) else { return };
+    let publish = |tag: &str| {
+        let reference = registry.reference(&format!("{}:{tag}", host.project));
+        host.image_named(&reference, tag, &[], &[]);
+        registry.take(&reference);
+        reference
+    };
+    let mut pulled: Vec<String> = ["1.0", "1.1", "1.2", "1.3"].map(publish).to_vec();
+    // The first of them by its digest.
+    docker(&["pull", "--quiet", &pulled[0]]);
+    let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &pulled[0]]);
+    docker(&["image", "rm", &pulled[0]]);
+    pulled[0] = digest;
+    // Of the operator: a local build that a revision used, and one that nothing uses.
+    let (built, bystander) = (host.image("built", &[], &[]), host.image("bystander", &[], &[]));
+    host.environment = vec![
+        ("EVENKEEL_LIMITS_KEEP_REVISIONS".to_owned(), "2".to_owned()),
+        ("EVENKEEL_LIMITS_WATCH_WINDOW".to_owned(), "1s".to_owned()),
+    ];
+    let here = |reference: &str| inspect_image(reference).is_some();
+    let keep_tags = || {
+        let repository = format!("evenkeel/{}-web", host.project);
+        docker(&["image", "ls", "--quiet", &repository]).lines().count()
+    };
+    let daemon = host.run();
+    let mut ids = Vec::new();
+    for image in [&built, &pulled[0], &pulled[1], &pulled[2], &pulled[3]] {
+        host.write("web.toml", &plain("web", image, ""));
+        wait_for("it serves", || host.serving("web").filter(|seen| seen.image() == image));
+        becomes(&host, "web", "ready");
+        ids.push(inspect_image(image).unwrap());
+    }
+    // What is dropped goes when the predecessor's watch is over, and that may take a look more.
+    wait_for("the others are gone", || {
+        daemon.reload();
+        (!here(&pulled[0]) && !here(&pulled[1]) && keep_tags() == 2).then_some(())
+    });
+    assert!(!here(&ids[1]) && !here(&ids[2]), "the images are gone, not only their names");
+    assert!(here(&pulled[2]) && here(&pulled[3]), "those of kept revisions stay");
+    assert!(here(&built) && here(&bystander), "what evenkeel did not pull is not its to remove");
+    let revisions = host.evenkeel(&["history", "web", "--revisions", "--json"]).expect(0).json();
+    let kept: Vec<&str> =
+        revisions.as_array().unwrap().iter().map(|row| row["image"].as_str().unwrap()).collect();
+    assert_eq!(kept, [&*pulled[3], &*pulled[2]]);
+    // And by number to the one that is kept, whose image nobody has to ask a registry for.
+    drop(registry);
+    let number = revisions[1]["number"].to_string();
+    host.evenkeel(&["rollback", "web", "--to", &number]).expect(0);
+    wait_for("the earlier one serves", || host.serving("web").filter(|seen| seen.image() == pulled[2]));
+    host.evenkeel(&["rollback", "web", "--to", "1"]).expect(1);
 }
 
 /// The logins are those that `docker login` and credential helpers leave in Docker's own configuration.

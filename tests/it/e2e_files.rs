@@ -25,22 +25,30 @@ fn a_broken_file_freezes_its_services_and_the_others_go_on() {
     let (one, two) = (host.image("1.0", &[], &[]), host.image("1.1", &[], &[]));
     host.write("a.toml", &plain("a", &one, ""));
     host.write("b.toml", &plain("b", &one, ""));
-    let _daemon = host.run();
+    let daemon = host.run();
     becomes(&host, "a", "ready");
     becomes(&host, "b", "ready");
     let before = host.serving("a").unwrap();
+    assert_eq!(daemon.metric("evenkeel_desired_broken_files"), Some(0.0));
 
     host.write("a.toml", &plain("a", &two, "this is no TOML"));
     host.write("b.toml", &plain("b", &two, ""));
     becomes(&host, "a", "frozen");
     wait_for("b is updated", || host.serving("b").filter(|seen| seen.image() == two));
     assert_eq!(host.serving("a").unwrap().started_at(), before.started_at());
+    let file = format!("{}/a.toml", host.project);
+    let place = format!("{file}:7:6");
+    assert!(daemon.log().contains(&place), "the log has the place:\n{}", daemon.log());
+    assert_eq!(daemon.metric("evenkeel_desired_broken_files"), Some(1.0));
+    assert!(host.evenkeel(&["status"]).expect(0).out.contains(&format!("broken file: {file}")));
+    assert!(host.evenkeel(&["why", "a"]).expect(0).out.contains(&place));
     let ended = host.evenkeel(&["validate"]).expect(1);
     assert!(ended.err.contains("a.toml") || ended.out.contains("a.toml"), "{ended:?}");
 
     host.write("a.toml", &plain("a", &two, ""));
     wait_for("a goes on", || host.serving("a").filter(|seen| seen.image() == two));
     becomes(&host, "a", "ready");
+    assert_eq!(daemon.metric("evenkeel_desired_broken_files"), Some(0.0));
 }
 
 #[test]

@@ -298,6 +298,30 @@ fn sigterm_in_the_middle_of_an_update_ends_the_daemon_and_the_next_one_finishes_
 }
 
 #[test]
+fn a_second_signal_ends_the_daemon_at_once_and_the_next_one_finishes_the_update() {
+    let Some(host) = Host::new() else { return };
+    // Half a minute to stop: the step that is in hand.
+    let one = host.image("1.0", &[("TERM_DELAY_MS", "30000")], &[]);
+    let (two, port) = (host.image("1.1", &[], &[]), free_port());
+    let file = |image: &str| checked("web", image, port, "").replace("\"3s\"\nhealth", "\"6s\"\nhealth");
+    host.write("web.toml", &file(&one));
+    let mut daemon = host.run();
+    becomes(&host, "web", "ready");
+    host.write("web.toml", &file(&two));
+    wait_for("the old one is being stopped", || daemon.log().contains("stop-first: publishes").then_some(()));
+    daemon.ask_to_end();
+    stays("it finishes the step in hand", Duration::from_secs(1), || daemon.has_ended());
+    daemon.ask_to_end();
+    let ended = daemon.wait_within(Duration::from_secs(2)).expect("the second signal does not wait");
+    assert_eq!(ended.code(), Some(143));
+
+    let _daemon = host.run();
+    serves(port, "1.1");
+    becomes(&host, "web", "ready");
+    assert_eq!(host.running("web").len(), 1);
+}
+
+#[test]
 fn an_update_goes_on_after_kill_9_at_any_moment() {
     let Some(host) = Host::new() else { return };
     let port = free_port();

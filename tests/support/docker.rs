@@ -114,6 +114,11 @@ pub fn inspect(container: &str) -> Option<Seen> {
     seen(&text).into_iter().next()
 }
 
+/// The id of an image, if it is here.
+pub fn inspect_image(reference: &str) -> Option<String> {
+    try_docker(&["image", "inspect", "--format", "{{.Id}}", reference]).ok()
+}
+
 /// Every container with this label, in every state.
 pub fn labelled(label: &str) -> Vec<Seen> {
     try_labelled(label).unwrap_or_else(|error| panic!("containers with the label {label}: {error}"))
