@@ -14,7 +14,7 @@ test:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine || test $$? = 3
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
-	cargo test --locked --profile prove --test prove
+	scripts/prove.sh prove
 	@test "$(ENGINES)" != all || $(MAKE) engines
 
 # The contract, the measured facts and the tests end to end, once more on later engines than the machine's. Also: make test ENGINES=all.
@@ -29,8 +29,8 @@ prove:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine
 	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
-	EXPLORE=$${EXPLORE:-1/1/1/1/1/1/0} cargo test --locked --profile prove --test prove -- --nocapture converge::
-	FUZZ_TIMES=$${FUZZ_TIMES:-20} PROVE_KILL_STRIDE=1 cargo test --locked --profile prove --test prove -- --nocapture fuzz:: store::
+	EXPLORE=$${EXPLORE:-1/1/1/1/1/1/0} scripts/prove.sh prove -- --nocapture converge::
+	FUZZ_TIMES=$${FUZZ_TIMES:-20} PROVE_KILL_STRIDE=1 scripts/prove.sh prove -- --nocapture fuzz:: store::
 
 # How fast it is, beside the engine's own share and docker compose, into docs/benchmarks.md. One section: make bench ONLY=replace
 bench:
@@ -57,8 +57,9 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 
 # Advisories need a database from the network on every run, so they are left to a scheduled job (`cargo deny check advisories`).
+# Without optimisation: it is built in a third of the time and runs for a second.
 deny:
-	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
+	@command -v cargo-deny >/dev/null || cargo install --locked --debug cargo-deny@0.20.2
 	cargo deny --locked --offline check licenses bans sources
 
 # Removes what `make run` made, and nothing else.

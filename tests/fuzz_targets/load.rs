@@ -8,7 +8,7 @@ use evenkeel::controller::wish::Wish;
 use evenkeel::desired::diagnostic::{Diagnostic, Span};
 use evenkeel::desired::hash::SpecHash;
 use evenkeel::desired::ident::ServiceId;
-use evenkeel::desired::snapshot::{FileContent, HostFacts, RelPath, Snapshot, SourceRevision};
+use evenkeel::desired::snapshot::{FileContent, HostFacts, Platform, RelPath, Snapshot, SourceRevision};
 use evenkeel::desired::spec::ServiceSpec;
 use evenkeel::desired::{DesiredState, Wanted, load};
 use evenkeel::state::record::Record;
@@ -31,6 +31,7 @@ pub fn host() -> HostFacts {
         environment: BTreeMap::from([("SHELL_ONLY".to_owned(), "x".to_owned())]),
         api: Some((1, 41)),
         engine_version: Some("20.10.24".to_owned()),
+        platform: Some(Platform { os: "linux".to_owned(), architecture: "x86_64".to_owned() }),
         home: Some("/root".to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! What is fuzzed: one function per kind of input, each with claims that hold for any bytes at all. They run over the corpora in
 //! `tests/corpus` and mutations of them (`tests/prove/fuzz`, in `make test`), and over one file
-//! (`FUZZ_TARGET=load FUZZ_FILE=path cargo test --locked --profile prove --test prove one_file`).
+//! (`FUZZ_TARGET=load FUZZ_FILE=path scripts/prove.sh prove one_file`).
 
 mod answers;
 mod database;

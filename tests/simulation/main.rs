@@ -1,4 +1,4 @@
-//! Whole hosts in virtual time, everything random from one seed: `SEEDS=50 cargo test --profile prove --test simulation -- --nocapture`.
+//! Whole hosts in virtual time, everything random from one seed: `SEEDS=50 scripts/prove.sh simulation -- --nocapture`.
 //!
 //! Not part of `make test` yet: some seeds still end in a finding that nobody has judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,6 +1,6 @@
 //! A seeded simulation of whole hosts: the real daemon on the simulated engine in virtual time, with random services, edits and faults.
 //!
-//! A seed says everything, so it replays exactly: `SEED=123 cargo test --locked --profile prove --test simulation -- --nocapture`.
+//! A seed says everything, so it replays exactly: `SEED=123 scripts/prove.sh simulation -- --nocapture`.
 //! `SEEDS=` says how many are tried (2 000), `FIRST=` where they begin.
 
 mod acts;
@@ -113,7 +113,7 @@ fn explain(seed: u64, verdict: &Verdict) {
     for text in &again.violations {
         println!("smallest: {text}");
     }
-    println!("\nSEED={seed} cargo test --locked --profile prove --test simulation -- --nocapture");
+    println!("\nSEED={seed} scripts/prove.sh simulation -- --nocapture");
 }
 
 #[test]

@@ -26,10 +26,7 @@ fn run(target: &Target, input: &[u8]) {
         std::env::temp_dir().join(format!("evenkeel-fuzz-{}-{:016x}", target.name, fingerprint(input)));
     fs::write(&file, input).unwrap();
     let again = format!("FUZZ_TARGET={} FUZZ_FILE={}", target.name, file.display());
-    eprintln!(
-        "target {} failed; again: {again} cargo test --locked --profile prove --test prove one_file",
-        target.name
-    );
+    eprintln!("target {} failed; again: {again} scripts/prove.sh prove one_file", target.name);
     std::panic::resume_unwind(panic);
 }
 
