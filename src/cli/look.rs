@@ -27,7 +27,7 @@ use crate::state::observed::{DependencyProgress, DependencyState, EngineSession,
 use crate::state::plan::Lookups;
 use crate::state::record::{Memo, Record};
 use crate::state::time::Mono;
-use crate::state::{lookups, status};
+use crate::state::{lookups, network, status};
 
 /// The engine, for reading only: what this returns has no method that writes.
 ///
@@ -162,7 +162,10 @@ async fn one(
         Some(trouble) => Err(trouble.clone()),
         None => {
             let found = observe(&**engine, &settings.instance, id, &lookups, surroundings).await;
-            found.map_err(|error| error.to_string())
+            found.map_err(|error| error.to_string()).map(|mut observed| {
+                observed.foreign = network::foreign(&observed, &whole.state, &settings.instance);
+                observed
+            })
         }
     };
     let (observed, condition) = match observed {

@@ -191,6 +191,7 @@ pub async fn observe_again(
         networks: around.networks.clone(),
         volumes: around.volumes.clone(),
         parent,
+        foreign: BTreeMap::new(),
         dependencies: known.dependencies,
         disk_free: known.disk_free,
     };

@@ -28,7 +28,7 @@ use crate::state::plan::{Failure, Lookups, Next, Outcome, Planned, Step};
 use crate::state::record::{HistoryEntry, HistoryEvent, Record};
 use crate::state::settle::settle;
 use crate::state::time::{Mono, Now};
-use crate::state::{lookups, order, status};
+use crate::state::{lookups, network, order, status};
 
 /// Rounds of one pass. A replacement takes about ten; something that needs more lets others go first and comes back.
 const ROUNDS: usize = 64;
@@ -191,7 +191,7 @@ impl Pass<'_> {
         let wanted = lookups(self.id, desired, &cell.record, self.host.clock.now());
         let known = self.surroundings(&wanted, &cell.record);
         let (engine, owner, scenery) = (&*self.host.engine, &*self.host.owner, &mut self.scenery);
-        let observed = match observe_again(engine, owner, self.id, &wanted, known, scenery).await {
+        let mut observed = match observe_again(engine, owner, self.id, &wanted, known, scenery).await {
             Ok(observed) => observed,
             Err(error) => return self.blind(desired, cell, &error),
         };
@@ -203,6 +203,7 @@ impl Pass<'_> {
             // Whether this is the engine of before is known in a moment, and everything is looked at then.
             return Turn::End(PassEnd::At(self.host.clock.now().mono.after(BREATHER_MS)));
         }
+        observed.foreign = network::foreign(&observed, &wish.state, &self.host.owner);
         self.count_restarts(cell, &observed);
         self.seen = summary(&observed);
         let now = self.host.clock.now();

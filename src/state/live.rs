@@ -61,6 +61,9 @@ fn next_network(
     owner: &str,
 ) -> Option<(Step, String)> {
     for (name, endpoint) in &spec.live.networks {
+        if observed.foreign.contains_key(name) {
+            continue;
+        }
         let Some(network_id) = network_id(observed, name, owner) else { continue };
         let wanted = aliases(id, endpoint);
         let connect = |why: &str| {

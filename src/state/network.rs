@@ -1,11 +1,12 @@
 //! Networks and volumes: keys of their own, made before the services that need them.
 
 use super::condition::{Condition, ConditionKind};
-use super::observed::{ContainerId, ObservedNetwork, ObservedVolume, label};
+use super::observed::{ContainerId, ObservedNetwork, ObservedService, ObservedVolume, label};
 use super::plan::{Cause, Planned, Step};
+use crate::desired::DesiredState;
 use crate::desired::hash::{network_definition, volume_definition};
 use crate::desired::spec::{NetworkSpec, VolumeSpec};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a network or volume needs: steps, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +152,28 @@ pub fn paused(decision: ObjectDecision, why: Option<&str>) -> ObjectDecision {
         "nothing is changed while it is paused ({place}); else it would be acted upon, because {cause}"
     );
     ObjectDecision { plan: Vec::new(), condition: Condition::new(ConditionKind::Paused, "Paused", text) }
+}
+
+/// What a service would use by its name and is marked as somebody else's, with what to do about it: no container is put into that
+/// network, and none writes to that volume. One without any mark is used: the engine makes a missing volume by itself.
+#[must_use]
+pub fn foreign(observed: &ObservedService, desired: &DesiredState, owner: &str) -> BTreeMap<String, String> {
+    let marked = |labels: &BTreeMap<String, String>| {
+        !owned(labels, owner)
+            && (labels.contains_key(label::OWNER) || labels.contains_key(label::COMPOSE_PROJECT))
+    };
+    let networks = observed.networks.iter().filter_map(|(name, all)| {
+        let spec = desired.networks.get(name).filter(|spec| !spec.external)?;
+        // Names are not unique on old engines: ours may be among several.
+        let other = all.iter().all(|network| marked(&network.labels)).then(|| all.first())??;
+        Some((name.clone(), foreign_text("network", "networks", name, &spec.key, &other.labels)))
+    });
+    let volumes = observed.volumes.iter().filter_map(|(name, volume)| {
+        let spec = desired.volumes.get(name).filter(|spec| !spec.external)?;
+        let other = volume.as_ref().filter(|volume| marked(&volume.labels))?;
+        Some((name.clone(), foreign_text("volume", "volumes", name, &spec.key, &other.labels)))
+    });
+    networks.chain(volumes).collect()
 }
 
 fn owned(labels: &std::collections::BTreeMap<String, String>, owner: &str) -> bool {

@@ -231,6 +231,8 @@ pub struct ObservedService {
     pub volumes: BTreeMap<String, Option<ObservedVolume>>,
     /// With `network_mode = "service:x"`: the container of x to join.
     pub parent: Option<Parent>,
+    /// Networks and volumes of these names are somebody else's, and what to do about it (`network::foreign`).
+    pub foreign: BTreeMap<String, String>,
     pub dependencies: BTreeMap<ServiceName, DependencyState>,
     /// Free bytes where the engine keeps its files, when that can be told from here.
     pub disk_free: Option<u64>,

@@ -47,6 +47,9 @@ fn obstacle(name: &ServiceName, dependency: &Dependency, state: Option<&Dependen
 impl Pass<'_> {
     /// The first thing that is not there yet; remembers since when, because every wait has a deadline (I7).
     pub(super) fn waiting_for(&mut self, spec: &ServiceSpec) -> Option<Condition> {
+        if let Some(text) = self.inputs.observed.foreign.values().next() {
+            return Some(Condition::new(ConditionKind::Failed, "NameConflict", text.clone()));
+        }
         let found = self.missing_object(spec).or_else(|| self.unmet_dependency(spec));
         let Some((reason, text)) = found else {
             self.memo.waiting_since = None;

@@ -216,6 +216,40 @@ fn a_foreign_container_with_the_wanted_name_is_left_alone_and_reported() {
 }
 
 #[test]
+fn a_foreign_network_is_not_joined_and_a_foreign_volume_not_mounted() {
+    let Some(host) = Host::new() else { return };
+    let (image, test) = (host.image("1.0", &[], &[]), format!("evenkeel-test={}", host.project));
+    let name = |key: &str| format!("{}_{key}", host.project);
+    let foreign = [
+        ("network", "front", "com.docker.compose.project=other"),
+        ("volume", "data", "dev.evenkeel.owner=other"),
+    ];
+    for (kind, key, mark) in foreign {
+        docker(&[kind, "create", "--label", &test, "--label", mark, &name(key)]);
+    }
+    // Nobody's: made by hand, or by an engine that missed it.
+    docker(&["volume", "create", "--label", &test, &name("plain")]);
+    let text = plain("web", &image, "networks = [\"front\"]")
+        + &plain("db", &image, "volumes = [\"data:/data\"]")
+        + &plain("other", &image, "volumes = [\"plain:/data\"]")
+        + "[networks]\nfront = {}\n[volumes]\ndata = {}\nplain = {}\n";
+    host.write("app.toml", &text);
+    let _daemon = host.run();
+    becomes(&host, "other", "ready");
+    for (service, key) in [("web", "front"), ("db", "data")] {
+        becomes(&host, service, "failed");
+        let message = host.status(service).unwrap()["condition"]["message"].to_string();
+        assert!(message.contains(&name(key)) && message.contains("external = true"), "{message}");
+        assert!(host.of(service).is_empty(), "{service} was made with what is not ours");
+    }
+    for (kind, key, _) in foreign {
+        docker(&[kind, "rm", &name(key)]);
+    }
+    becomes(&host, "web", "ready");
+    becomes(&host, "db", "ready");
+}
+
+#[test]
 fn a_port_held_by_someone_else_is_reported_and_taken_when_it_is_free() {
     let Some(host) = Host::new() else { return };
     let (image, port) = (host.image("1.0", &[], &[]), free_port());
