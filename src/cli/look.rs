@@ -18,7 +18,7 @@ use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::snapshot::{HostFacts, Platform};
 use crate::desired::{self, DesiredState, Wanted};
-use crate::engine::{EngineFacts, Observe, docker};
+use crate::engine::{CountUp, EngineFacts, Observe, docker};
 use crate::metrics::api::{DesiredStatus, EngineStatus, HistoryRow, HostStatus, StatusReport, WhyReport};
 use crate::source::read_snapshot;
 use crate::state::condition::{Condition, ConditionKind, ServiceStatus};
@@ -34,8 +34,15 @@ use crate::state::{lookups, network, status};
 /// # Errors
 /// A sentence: the address or its certificates cannot be used. Whether anybody answers there is not asked.
 pub(super) fn engine(settings: &Settings) -> Result<Arc<dyn Observe>, String> {
-    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
-    engine.map(|engine| Arc::new(engine) as Arc<dyn Observe>).map_err(|error| error.to_string())
+    docker(settings).map(|engine| Arc::new(engine) as Arc<dyn Observe>)
+}
+
+/// The same, for what can also be counted up.
+///
+/// # Errors
+/// See [`engine`].
+pub(super) fn docker(settings: &Settings) -> Result<impl CountUp + use<>, String> {
+    docker::connect(settings.docker_host.as_deref(), &settings.instance).map_err(|error| error.to_string())
 }
 
 /// What the loader must know of this host.

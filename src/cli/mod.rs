@@ -9,6 +9,8 @@ mod doctor;
 mod history;
 mod logs;
 mod look;
+mod observe;
+mod observed;
 mod order;
 pub mod out;
 mod plan;
@@ -75,6 +77,8 @@ pub enum Commands {
     Validate(validate::ValidateArgs),
     /// Show what would be done, field by field, with cause and order
     Plan(plan::PlanArgs),
+    /// Save what is on this host, to plan against it elsewhere
+    Observe(observe::ObserveArgs),
     /// Converge once, wait for the gates, go back if they fail
     Apply(apply::ApplyArgs),
     /// Keep this host converged: the daemon
@@ -118,6 +122,7 @@ pub fn run(cli: &Cli) -> i32 {
     match &cli.command {
         Commands::Validate(args) => validate::run(flags, args),
         Commands::Plan(args) => plan::run(flags, args),
+        Commands::Observe(args) => observe::run(flags, args),
         Commands::Apply(args) => apply::run(flags, args),
         Commands::Run(args) => run::run(flags, args),
         Commands::Status(args) => status::run(flags, args),

@@ -1,6 +1,7 @@
 //! `evenkeel plan`: what would be done, and why. It is given an engine that cannot write.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use super::assemble::{Loaded, Word, load};
 use super::context::{block_on, chain, settings};
+use super::observed::Remote;
 use super::run::EngineKind;
 use super::service::pick_all;
 use super::show::one_line;
@@ -31,6 +33,7 @@ Examples:
   evenkeel plan web                only this service and what it needs
   evenkeel plan --detailed-exitcode || echo \"ends with 2 when there is something to do\"
   evenkeel plan --engine simulated what an empty host would get; needs no engine
+  evenkeel plan --observed fra1.json what host fra1 would do (evenkeel observe > fra1.json, there); needs no engine
   evenkeel plan --json | jq '.services[] | select(.action != \"none\")'
 
 It only reads: with or without a running daemon, it changes nothing.")]
@@ -40,6 +43,9 @@ pub struct PlanArgs {
     /// Plan for this host, or for an empty one that exists in memory only
     #[arg(long, value_enum, default_value_t = EngineKind::Docker)]
     engine: EngineKind,
+    /// Plan for the host that `evenkeel observe` saved in this file, without any engine
+    #[arg(long, value_name = "FILE", conflicts_with = "engine")]
+    observed: Option<PathBuf>,
     /// End with 2 when something would be done
     #[arg(long)]
     detailed_exitcode: bool,
@@ -64,11 +70,30 @@ pub(super) fn run(flags: &Flags, args: &PlanArgs) -> i32 {
         Err(code) => return code,
     };
     block_on(async {
-        match plan(&settings, args).await {
+        let planned = match &args.observed {
+            Some(file) => remote(&settings, flags, args, file).await,
+            None => plan(&settings, args).await,
+        };
+        match planned {
             Ok((report, loaded)) => finish(&report, &loaded, args),
             Err(error) => out::fail(error),
         }
     })
+}
+
+/// The plan that another host would make.
+async fn remote(
+    settings: &Settings,
+    flags: &Flags,
+    args: &PlanArgs,
+    file: &Path,
+) -> Result<(PlanReport, Loaded), String> {
+    let remote = Remote::load(settings, flags, file)?;
+    let report = remote.plan(&args.services).await?;
+    if !args.json {
+        note!("as host {} was at {}", remote.observation.host, remote.observation.at());
+    }
+    Ok((report, remote.loaded))
 }
 
 async fn plan(settings: &Settings, args: &PlanArgs) -> Result<(PlanReport, Loaded), String> {

@@ -15,6 +15,7 @@ pub mod host;
 pub mod inbound;
 pub mod measured;
 pub mod objects;
+pub mod observation;
 pub mod observe;
 pub mod operate;
 pub mod preview;

@@ -151,6 +151,26 @@ impl PlanReport {
     }
 }
 
+impl PlanReport {
+    /// Everything in it that quotes what a service is or was given.
+    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        fn step(step: &mut PlannedStep) -> [&mut String; 2] {
+            [&mut step.step, &mut step.cause]
+        }
+        let objects = self.objects.iter_mut().flat_map(|plan| {
+            let condition = plan.condition.iter_mut().map(|condition| &mut condition.message);
+            plan.steps.iter_mut().flat_map(step).chain(condition)
+        });
+        let services = self.services.iter_mut().flat_map(|plan| {
+            let values = plan.differences.iter_mut().flat_map(|field| [&mut field.old, &mut field.new]);
+            let condition = plan.condition.iter_mut().map(|condition| &mut condition.message);
+            let steps = plan.steps.iter_mut().flat_map(step);
+            plan.causes.iter_mut().chain(values.flatten()).chain(steps).chain(condition)
+        });
+        services.chain(objects)
+    }
+}
+
 /// Makes the plan.
 ///
 /// # Errors

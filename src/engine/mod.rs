@@ -4,6 +4,7 @@
 pub mod convert;
 pub mod docker;
 pub mod error;
+pub mod recorded;
 pub mod registry;
 pub mod sim;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::state::observed::{
@@ -24,7 +26,7 @@ pub use error::EngineError;
 pub type Result<T> = std::result::Result<T, EngineError>;
 
 /// What the engine is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineFacts {
     /// `20.10.24`.
     pub version: String,
@@ -126,6 +128,20 @@ pub trait Observe: Send + Sync + 'static {
         id: &ContainerId,
         options: &LogOptions,
     ) -> Result<BoxStream<'static, Result<LogChunk>>>;
+}
+
+/// Everything of a kind that there is, whoever made it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    pub images: BTreeSet<ImageId>,
+    pub networks: Vec<ObservedNetwork>,
+    pub volumes: Vec<ObservedVolume>,
+}
+
+/// Counting up: for an observation that is saved before anybody knows what will be asked of it. Nothing else needs it.
+#[async_trait]
+pub trait CountUp: Observe {
+    async fn inventory(&self) -> Result<Inventory>;
 }
 
 /// Writing. Every method is one request (or one idempotent group), runs to its end even when the caller goes away, and treats

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::condition::{Condition, ConditionKind};
 use super::diff;
 use super::observed::{ContainerId, ContainerStatus, Health, ImageId, ObservedContainer, ObservedService};
@@ -47,7 +49,7 @@ pub enum Removal<'a> {
     Held(&'a str),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes that must be free where the engine keeps its files before anything is stopped for a replacement.
     pub disk_floor: u64,

@@ -13,7 +13,7 @@ use evenkeel::desired::spec::{
     PortBinding, Protocol, VolumeSpec,
 };
 use evenkeel::engine::sim::Profile;
-use evenkeel::engine::{Engine, Result};
+use evenkeel::engine::{CountUp, Engine, Result};
 use evenkeel::state::observed::{
     ContainerId, ContainerStatus, Health, ImageFacts, ObservedContainer, OwnLabels,
 };
@@ -69,6 +69,8 @@ pub trait Registry: Send {
 #[async_trait]
 pub trait Bench: Send + Sync {
     fn engine(&self) -> &dyn Engine;
+    /// The same, for what can be counted up.
+    fn counted(&self) -> &dyn CountUp;
     /// Project and owner: nothing else on the engine is called so.
     fn project(&self) -> &str;
     /// What is said of it where engines differ.

@@ -26,7 +26,28 @@ contract!(
     a_stopped_container_joins_and_leaves_networks_for_its_next_start,
     a_network_made_anew_is_joined_again_under_a_stopped_container,
     a_container_without_a_network_of_its_own_joins_none,
+    whoever_made_a_network_a_volume_or_an_image_it_is_counted,
 );
+
+async fn whoever_made_a_network_a_volume_or_an_image_it_is_counted(bench: &dyn Bench) {
+    let engine = bench.engine();
+    let (ours, theirs) = (network(bench, "ours"), network(bench, "theirs"));
+    engine.create_network(&ours, bench.project()).await.unwrap();
+    assert!(bench.foreign_network(&theirs.name));
+    let data = volume(bench, "data");
+    engine.create_volume(&data, bench.project()).await.unwrap();
+    let (image, _) = bench.image(App::Serves).await;
+    let all = bench.counted().inventory().await.unwrap();
+    assert!(all.images.contains(&image.id));
+    for spec in [&ours, &theirs] {
+        let named = engine.networks_named(&spec.name).await.unwrap();
+        let counted: Vec<_> = all.networks.iter().filter(|found| found.name == spec.name).cloned().collect();
+        assert_eq!(counted, named);
+    }
+    assert!(all.networks.iter().any(|found| found.name == "bridge"), "the engine's own are there, too");
+    let counted = all.volumes.iter().find(|found| found.name == data.name).cloned();
+    assert_eq!(counted, engine.volume(&data.name).await.unwrap());
+}
 
 async fn a_network_is_made_once_and_is_ours(bench: &dyn Bench) {
     let engine = bench.engine();

@@ -6,7 +6,7 @@ use std::process::Command;
 use async_trait::async_trait;
 use evenkeel::engine::docker::{Docker, connect};
 use evenkeel::engine::sim::Profile;
-use evenkeel::engine::{Engine, Observe};
+use evenkeel::engine::{CountUp, Engine, Observe};
 use evenkeel::state::observed::{ContainerId, ImageFacts};
 
 use crate::bench::{App, Bench, MEMORY, Registry, Told};
@@ -70,6 +70,10 @@ fn told(app: App) -> Told {
 #[async_trait]
 impl Bench for Real {
     fn engine(&self) -> &dyn Engine {
+        &self.engine
+    }
+
+    fn counted(&self) -> &dyn CountUp {
         &self.engine
     }
 

@@ -1,8 +1,8 @@
 //! The simulated engine under test, in tokio's paused time.
 
 use async_trait::async_trait;
-use evenkeel::engine::Engine;
 use evenkeel::engine::sim::{Behaviour, Foreign, Host, HostPort, Profile, Sim, made_up, realtime};
+use evenkeel::engine::{CountUp, Engine};
 use evenkeel::state::observed::{ContainerId, ImageFacts};
 use evenkeel::state::plan::Failure;
 
@@ -55,6 +55,10 @@ fn script(app: App) -> Behaviour {
 #[async_trait]
 impl Bench for Simulated {
     fn engine(&self) -> &dyn Engine {
+        &self.sim
+    }
+
+    fn counted(&self) -> &dyn CountUp {
         &self.sim
     }
 

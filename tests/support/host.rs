@@ -38,6 +38,12 @@ pub struct Ended {
     pub err: String,
 }
 
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self::of(&output)
+    }
+}
+
 impl Ended {
     fn of(output: &Output) -> Self {
         Self {

@@ -132,6 +132,7 @@ answer!(Network {
     containers: BTreeMap<String, Value>,
 });
 answer!(Volume { name: String, driver: String, labels: BTreeMap<String, String> });
+answer!(ListedVolumes { volumes: Vec<Volume> });
 answer!(Event { r#type: String, action: String, actor: EventActor });
 answer!(EventActor {
     #[serde(rename = "ID")]
@@ -171,6 +172,13 @@ impl Answer for Info {
     /// Podman leaves the id out, and the rest has defaults.
     fn is_complete(&self) -> bool {
         true
+    }
+}
+
+impl Answer for ListedVolumes {
+    /// None at all is `null` here.
+    fn is_complete(&self) -> bool {
+        self.volumes.is_complete()
     }
 }
 

@@ -12,6 +12,7 @@
 pub mod connect;
 mod create;
 pub mod fault;
+mod inventory;
 mod observe;
 mod pull;
 pub mod streams;

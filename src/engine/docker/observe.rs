@@ -174,13 +174,17 @@ impl Docker {
         self.read_existing(op, reference, &path).await
     }
 
-    async fn networks(&self, object: &str, filters: &serde_json::Value) -> Result<Vec<answers::Network>> {
+    pub(super) async fn networks(
+        &self,
+        object: &str,
+        filters: &serde_json::Value,
+    ) -> Result<Vec<answers::Network>> {
         let path = format!("/networks?filters={}", encoded(&filters.to_string()));
         self.read("list networks", object, &path).await
     }
 
     /// The list has no containers in it, so each network is inspected; one that went meanwhile is left out.
-    async fn with_containers(
+    pub(super) async fn with_containers(
         &self,
         networks: impl Iterator<Item = answers::Network> + Send,
     ) -> Result<Vec<ObservedNetwork>> {

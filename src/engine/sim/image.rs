@@ -67,6 +67,36 @@ fn repository_of(reference: &str) -> &str {
     }
 }
 
+/// The image of a reference, an id, or the beginning of one, among these.
+#[must_use]
+pub fn resolve<'a>(images: &'a BTreeMap<ImageId, ImageFacts>, reference: &str) -> Option<&'a ImageFacts> {
+    if let Some(facts) = images.get(&ImageId(reference.to_owned())) {
+        return Some(facts);
+    }
+    let full = full_reference(reference);
+    let named = |facts: &&ImageFacts| facts.tags.contains(&full) || facts.digests.contains(&full);
+    images.values().find(named).or_else(|| {
+        let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
+        let is_short_id = digits.len() >= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let starts =
+            |facts: &&ImageFacts| facts.id.0.strip_prefix("sha256:").is_some_and(|id| id.starts_with(digits));
+        if is_short_id { images.values().find(starts) } else { None }
+    })
+}
+
+/// The tags of a repository among these images.
+#[must_use]
+pub fn tags_of(images: &BTreeMap<ImageId, ImageFacts>, repository: &str) -> BTreeMap<String, ImageId> {
+    let mut found = BTreeMap::new();
+    for facts in images.values() {
+        for reference in facts.tags.iter().filter(|reference| repository_of(reference) == repository) {
+            let tag = reference.get(repository.len() + 1..).unwrap_or_default();
+            found.insert(tag.to_owned(), facts.id.clone());
+        }
+    }
+    found
+}
+
 impl Host {
     /// Puts an image into the registry under a reference; a tag that was there moves.
     pub fn publish(&mut self, reference: &str, facts: ImageFacts) {
@@ -86,19 +116,7 @@ impl Host {
     /// The local image of a reference, an id, or the beginning of one.
     #[must_use]
     pub fn resolve(&self, reference: &str) -> Option<&ImageFacts> {
-        if let Some(facts) = self.images.get(&ImageId(reference.to_owned())) {
-            return Some(facts);
-        }
-        let full = full_reference(reference);
-        let named = |facts: &&ImageFacts| facts.tags.contains(&full) || facts.digests.contains(&full);
-        self.images.values().find(named).or_else(|| {
-            let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
-            let is_short_id = digits.len() >= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let starts = |facts: &&ImageFacts| {
-                facts.id.0.strip_prefix("sha256:").is_some_and(|id| id.starts_with(digits))
-            };
-            if is_short_id { self.images.values().find(starts) } else { None }
-        })
+        resolve(&self.images, reference)
     }
 
     /// References that were pulled although nothing is known of them.
@@ -112,18 +130,7 @@ impl Host {
     }
 
     pub fn repository_tags(&mut self, repository: &str) -> Result<BTreeMap<String, ImageId>> {
-        self.read(Op::RepositoryTags, repository, |host| {
-            let mut found = BTreeMap::new();
-            for facts in host.images.values() {
-                for reference in &facts.tags {
-                    if repository_of(reference) == repository {
-                        let tag = reference.get(repository.len() + 1..).unwrap_or_default();
-                        found.insert(tag.to_owned(), facts.id.clone());
-                    }
-                }
-            }
-            Ok(found)
-        })
+        self.read(Op::RepositoryTags, repository, |host| Ok(tags_of(&host.images, repository)))
     }
 
     pub(super) fn run_pull(&mut self, image: &str) -> Result<ImageFacts> {

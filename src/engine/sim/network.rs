@@ -40,6 +40,10 @@ impl Host {
         self.read(Op::Networks, "networks", |host| Ok(host.networks_where(owned)))
     }
 
+    pub fn all_networks(&mut self) -> Result<Vec<ObservedNetwork>> {
+        self.read(Op::Networks, "networks", |host| Ok(host.networks_where(|_| true)))
+    }
+
     pub fn volume(&mut self, name: &str) -> Result<Option<ObservedVolume>> {
         self.read(Op::Volume, name, |host| Ok(host.volumes.get(name).cloned()))
     }

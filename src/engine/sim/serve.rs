@@ -14,7 +14,8 @@ use super::host::Host;
 use super::shared::{Sim, TICK};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::engine::{
-    ContainerFilter, Engine, EngineEvent, EngineFacts, LogChunk, LogOptions, Observe, PullProgress, Result,
+    ContainerFilter, CountUp, Engine, EngineEvent, EngineFacts, Inventory, LogChunk, LogOptions, Observe,
+    PullProgress, Result,
 };
 use crate::state::observed::{
     ContainerId, ContainerSummary, ImageFacts, ImageId, ObservedContainer, ObservedNetwork, ObservedVolume,
@@ -77,6 +78,18 @@ impl Observe for Sim {
     ) -> Result<BoxStream<'static, Result<LogChunk>>> {
         self.look(Op::Logs, |host| host.ask_logs(id)).await?;
         Ok(log_stream(self.clone(), id.clone(), options).boxed())
+    }
+}
+
+#[async_trait]
+impl CountUp for Sim {
+    async fn inventory(&self) -> Result<Inventory> {
+        let networks = self.look(Op::Networks, Host::all_networks).await?;
+        Ok(self.with(|host| Inventory {
+            images: host.images.keys().cloned().collect(),
+            networks,
+            volumes: host.volumes.values().cloned().collect(),
+        }))
     }
 }
 

@@ -1,0 +1,183 @@
+//! What a plan needs to know of a host, to be saved and planned against elsewhere: a pull request can show its plan without
+//! touching the host.
+
+mod seal;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock;
+use super::preview::{PlanError, PlanReport, Question, preview};
+use crate::desired::ident::ServiceId;
+use crate::desired::snapshot::{HostFacts, Platform, Snapshot};
+use crate::desired::{DesiredState, Wanted};
+use crate::engine::CountUp;
+use crate::engine::recorded::Recorded;
+use crate::state::decide::Limits;
+use crate::state::observed::EngineSession;
+use crate::state::record::Record;
+use crate::state::time::Timestamp;
+
+/// The form of the file. Another number means that something in it means something else.
+const VERSION: u64 = 1;
+const KIND: &str = "evenkeel observation";
+
+/// Who looks, and at what.
+pub struct Observer<'a> {
+    pub engine: &'a dyn CountUp,
+    pub instance: &'a str,
+    /// What this host is called in the files.
+    pub host: &'a str,
+    /// Where the desired state is on this host: relative paths in it become paths below.
+    pub root: &'a str,
+    pub home: Option<&'a str>,
+    pub limits: Limits,
+    pub records: BTreeMap<ServiceId, Record>,
+    pub session: EngineSession,
+    /// Unpredictable, and different every time.
+    pub salt: String,
+}
+
+/// A saved observation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Observation {
+    kind: String,
+    version: u64,
+    /// The evenkeel that looked, for people.
+    by: String,
+    at: Timestamp,
+    pub host: String,
+    pub instance: String,
+    root: String,
+    home: Option<String>,
+    limits: Limits,
+    session: EngineSession,
+    salt: String,
+    pub engine: Recorded,
+    /// By `project/service`.
+    records: BTreeMap<String, Record>,
+}
+
+/// The file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObservationError {
+    #[error("it is not an observation ({0}): make one on the host with `evenkeel observe > FILE`")]
+    Unreadable(String),
+    #[error(
+        "it has form {found}, and this evenkeel ({by}) reads form {VERSION}: make it anew with the same version of evenkeel that plans",
+        by = env!("CARGO_PKG_VERSION")
+    )]
+    Version { found: String },
+}
+
+/// Looks at the whole host.
+///
+/// # Errors
+/// The engine could not be read.
+pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observation> {
+    let Observer { engine, instance, host, root, home, limits, mut records, session, salt } = observer;
+    let engine = Recorded::of(engine, instance).await?;
+    records.iter_mut().for_each(|(id, record)| seal::seal(id, record, &salt));
+    Ok(Observation {
+        kind: KIND.to_owned(),
+        version: VERSION,
+        by: env!("CARGO_PKG_VERSION").to_owned(),
+        at: clock::wall(),
+        host: host.to_owned(),
+        instance: instance.to_owned(),
+        root: root.to_owned(),
+        home: home.map(str::to_owned),
+        limits,
+        session,
+        salt,
+        engine,
+        records: records.into_iter().map(|(id, record)| (id.to_string(), record)).collect(),
+    })
+}
+
+impl Observation {
+    /// Reads a saved one.
+    ///
+    /// # Errors
+    /// It is something else, or of another version.
+    pub fn parse(text: &str) -> Result<Self, ObservationError> {
+        let unreadable = |error: serde_json::Error| ObservationError::Unreadable(error.to_string());
+        let value: serde_json::Value = serde_json::from_str(text).map_err(unreadable)?;
+        if value.get("kind").and_then(serde_json::Value::as_str) != Some(KIND) {
+            return Err(ObservationError::Unreadable(format!("it does not say \"kind\": \"{KIND}\"")));
+        }
+        match value.get("version") {
+            Some(version) if version.as_u64() == Some(VERSION) => {}
+            version => {
+                let found = version.map_or_else(|| "none".to_owned(), ToString::to_string);
+                return Err(ObservationError::Version { found });
+            }
+        }
+        serde_json::from_value(value).map_err(unreadable)
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// What the files must know of the host. `environment`: of whoever plans; the host's own is not in the file.
+    #[must_use]
+    pub fn facts(&self, environment: BTreeMap<String, String>) -> HostFacts {
+        let engine = self.engine.engine();
+        HostFacts {
+            name: self.host.clone(),
+            environment,
+            api: Some(engine.api),
+            engine_version: Some(engine.version.clone()),
+            platform: Some(Platform { os: engine.os.clone(), architecture: engine.architecture.clone() }),
+            home: self.home.clone(),
+        }
+    }
+
+    /// The files as if they lay where they do on the host.
+    #[must_use]
+    pub fn placed(&self, snapshot: Snapshot) -> Snapshot {
+        Snapshot { root: self.root.clone(), ..snapshot }
+    }
+
+    /// The plan that the host would make for this desired state.
+    ///
+    /// # Errors
+    /// A service in `only` is in no file.
+    pub async fn plan(
+        &self,
+        desired: DesiredState,
+        only: std::collections::BTreeSet<ServiceId>,
+    ) -> Result<PlanReport, PlanError> {
+        let mut others = Vec::new();
+        let mut records = BTreeMap::new();
+        for (name, record) in &self.records {
+            let Some(id) = ServiceId::parse(name) else { continue };
+            let wanted = match desired.services.get(&id) {
+                Some(Wanted::Run(revision)) => Some(&revision.spec),
+                _ => None,
+            };
+            let mut record = record.clone();
+            others.extend(seal::unseal(&id, &mut record, wanted, &self.salt));
+            records.insert(id, record);
+        }
+        let question = Question {
+            engine: &self.engine,
+            owner: &self.instance,
+            desired,
+            records,
+            session: self.session,
+            limits: self.limits,
+            only,
+            wall: self.at,
+        };
+        let mut report = preview(question).await?;
+        for text in report.texts() {
+            *text = seal::readable(text, &others);
+        }
+        Ok(report)
+    }
+}
