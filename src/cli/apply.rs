@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::context::{block_on, chain, client_failed, settings};
 use super::order::exit_code;
 use super::service::pick_all;
 use super::show::{one_line, word};
-use super::{code, out, progress};
+use super::{code, out, progress, saved};
 use crate::config::{Flags, Settings, duration};
 use crate::controller::apply::{Application, ApplyOutcome, ApplyReport, apply};
 use crate::controller::records::{Durable, Records};
@@ -35,13 +36,14 @@ const STEADY: Duration = Duration::from_secs(2);
 Examples:
   evenkeel apply                   converge this host once, and wait until everything has proved itself
   evenkeel apply web               only this service and what it needs
+  evenkeel apply plan.json         exactly what `evenkeel plan -o plan.json` showed, or nothing
   evenkeel apply --timeout 5m --json
   evenkeel apply --allow-removals  also remove what the guard would hold back
 
-Ends with 0 when all is as wanted, 1 on errors, 3 when a revision failed and was put back, 4 when a guard or a hold
-kept something from being done, 5 when the time was up.")]
+Ends with 0 when all is as wanted, 1 on errors, 3 when a revision failed and was put back, 4 when a guard, a hold or a pause
+kept something from being done or a saved plan does not hold any more, 5 when the time was up.")]
 pub struct ApplyArgs {
-    /// Only these, with what they need (`project/service`, or `service` where that is clear)
+    /// Only these, with what they need (`project/service`, or `service` where that is clear); or one file with a saved plan
     services: Vec<String>,
     /// Longest to wait
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
@@ -59,11 +61,22 @@ pub(super) fn run(flags: &Flags, args: &ApplyArgs) -> i32 {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    let plan = match &*args.services {
+        [one] if Path::new(one).is_file() => Some(Path::new(one)),
+        _ => None,
+    };
     block_on(async {
-        match Client::find(&settings.socket).await {
-            Ok(Some(client)) => through_daemon(&client, &settings, args).await,
-            Ok(None) => here(&settings, args).await,
-            Err(error) => client_failed(error),
+        match (Client::find(&settings.socket).await, plan) {
+            (Ok(Some(_)), Some(_)) => {
+                note!(
+                    "a daemon runs here and converges this host by itself: a saved plan is for hosts without one"
+                );
+                code::REFUSED
+            }
+            (Ok(None), Some(file)) => carry_out(&settings, args, file).await,
+            (Ok(Some(client)), None) => through_daemon(&client, &settings, args).await,
+            (Ok(None), None) => here(&settings, args).await,
+            (Err(error), _) => client_failed(error),
         }
     })
 }
@@ -107,6 +120,17 @@ impl Site<'_> {
         };
         apply(parts, application).await.map_err(|error| error.to_string())
     }
+
+    /// Once more with consent, where the guard asks for it and somebody gives it.
+    async fn apply_with_consent(&self, args: &ApplyArgs) -> Result<ApplyReport, String> {
+        let report = self.apply(None).await?;
+        match report.guard.clone() {
+            Some(guard) if args.allow_removals || (!args.json && agreed(&guard)) => {
+                self.apply(Some(guard.token)).await
+            }
+            _ => Ok(report),
+        }
+    }
 }
 
 async fn site<'a>(settings: &'a Settings, timeout: u64, json: bool) -> Result<Site<'a>, String> {
@@ -126,13 +150,45 @@ async fn converge(settings: &Settings, args: &ApplyArgs) -> Result<(ApplyReport,
     }
     let known: Vec<ServiceId> = site.loaded.desired.services.keys().cloned().collect();
     site.only = pick_all(&args.services, &known)?.into_iter().collect();
-    let mut report = site.apply(None).await?;
-    if let Some(guard) = report.guard.clone()
-        && (args.allow_removals || (!args.json && agreed(&guard)))
-    {
-        report = site.apply(Some(guard.token)).await?;
-    }
+    let report = site.apply_with_consent(args).await?;
     Ok((report, site.loaded.problems.iter().any(|problem| problem.is_error())))
+}
+
+/// Carries out a saved plan, if everything is as it was when it was made.
+async fn carry_out(settings: &Settings, args: &ApplyArgs, file: &Path) -> i32 {
+    let checked = async {
+        let plan = saved::read(file)?;
+        let mut site = site(settings, args.timeout, args.json).await?;
+        site.only = saved::only(&plan);
+        let (engine, loaded) = (&*site.engine, &site.loaded);
+        let gone = site.only.iter().find(|id| !loaded.desired.services.contains_key(*id));
+        let digest = &loaded.snapshot.revision.digest;
+        let objections = match gone {
+            Some(id) => vec![format!("no file defines {id} any more")],
+            None => {
+                let made = saved::make(settings, engine, &*site.records, &loaded.desired, &site.only).await?;
+                saved::objections(&plan, settings, digest, &site.only, &made)
+            }
+        };
+        Ok::<_, String>((site, objections))
+    };
+    let (site, objections) = match checked.await {
+        Ok(checked) => checked,
+        Err(error) => return out::fail(error),
+    };
+    if !objections.is_empty() {
+        note!("{} does not hold any more, and nothing was done:", file.display());
+        objections.iter().for_each(|text| note!("  {}", one_line(text)));
+        note!("look at it again: evenkeel plan -o {}", file.display());
+        return code::REFUSED;
+    }
+    match site.apply_with_consent(args).await {
+        Ok(report) => {
+            show(&report, args.json);
+            outcome_code(report.outcome)
+        }
+        Err(error) => out::fail(error),
+    }
 }
 
 /// Converges one service after its record was changed by hand.

@@ -18,6 +18,7 @@ mod progress;
 pub mod render;
 mod revisions;
 mod run;
+mod saved;
 pub mod schema;
 mod service;
 pub mod show;

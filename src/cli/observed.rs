@@ -1,5 +1,6 @@
 //! Planning against a saved observation: no engine, no store, no daemon.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::assemble::Loaded;
@@ -7,7 +8,7 @@ use super::context::chain;
 use super::service::pick_all;
 use crate::config::{Flags, Settings};
 use crate::controller::observation::Observation;
-use crate::controller::preview::PlanReport;
+use crate::controller::saved::SavedPlan;
 use crate::desired;
 use crate::desired::ident::ServiceId;
 use crate::source::read_snapshot;
@@ -41,10 +42,11 @@ impl Remote {
 
     /// # Errors
     /// A sentence: a service that was named is in no file.
-    pub(super) async fn plan(&self, services: &[String]) -> Result<PlanReport, String> {
-        let known: Vec<ServiceId> = self.loaded.desired.services.keys().cloned().collect();
-        let only = pick_all(services, &known)?.into_iter().collect();
-        let plan = self.observation.plan(self.loaded.desired.clone(), only).await;
+    pub(super) async fn plan(&self, services: &[String]) -> Result<SavedPlan, String> {
+        let Loaded { snapshot, desired, problems: _ } = &self.loaded;
+        let known: Vec<ServiceId> = desired.services.keys().cloned().collect();
+        let only: BTreeSet<ServiceId> = pick_all(services, &known)?.into_iter().collect();
+        let plan = self.observation.plan(desired, &snapshot.revision.digest, &only).await;
         plan.map_err(|error| error.to_string())
     }
 }

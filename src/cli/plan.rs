@@ -1,6 +1,6 @@
 //! `evenkeel plan`: what would be done, and why. It is given an engine that cannot write.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use super::assemble::{Loaded, Word, load};
 use super::context::{block_on, chain, settings};
 use super::observed::Remote;
 use super::run::EngineKind;
+use super::saved::{Made, make, write};
 use super::service::pick_all;
 use super::show::one_line;
 use super::{code, look, out};
 use crate::config::{Flags, Settings};
 use crate::controller::clock;
-use crate::controller::preview::{
-    ObjectPlan, PlanReport, PlannedStep, Question, ServiceAction, ServicePlan, preview,
-};
-use crate::controller::records::{Durable, Records};
+use crate::controller::preview::{ObjectPlan, PlanReport, PlannedStep, ServiceAction, ServicePlan};
+use crate::controller::records::Durable;
+use crate::controller::saved::{SavedPlan, Subject};
 use crate::controller::store::Store;
 use crate::desired::ident::ServiceId;
 use crate::engine::{Observe, sim};
@@ -34,6 +34,7 @@ Examples:
   evenkeel plan --detailed-exitcode || echo \"ends with 2 when there is something to do\"
   evenkeel plan --engine simulated what an empty host would get; needs no engine
   evenkeel plan --observed fra1.json what host fra1 would do (evenkeel observe > fra1.json, there); needs no engine
+  evenkeel plan -o plan.json       save it; `evenkeel apply plan.json` does exactly this, or refuses
   evenkeel plan --json | jq '.services[] | select(.action != \"none\")'
 
 It only reads: with or without a running daemon, it changes nothing.")]
@@ -46,6 +47,9 @@ pub struct PlanArgs {
     /// Plan for the host that `evenkeel observe` saved in this file, without any engine
     #[arg(long, value_name = "FILE", conflicts_with = "engine")]
     observed: Option<PathBuf>,
+    /// Save the plan to this file too, for `evenkeel apply FILE`
+    #[arg(long, short, value_name = "FILE", conflicts_with = "engine")]
+    output: Option<PathBuf>,
     /// End with 2 when something would be done
     #[arg(long)]
     detailed_exitcode: bool,
@@ -75,28 +79,31 @@ pub(super) fn run(flags: &Flags, args: &PlanArgs) -> i32 {
             None => plan(&settings, args).await,
         };
         match planned {
-            Ok((report, loaded)) => finish(&report, &loaded, args),
+            Ok(made) => finish(&made, args),
             Err(error) => out::fail(error),
         }
     })
 }
 
+/// A plan with the files it is for.
+struct Planned {
+    report: PlanReport,
+    loaded: Loaded,
+    /// To be written down.
+    saved: SavedPlan,
+}
+
 /// The plan that another host would make.
-async fn remote(
-    settings: &Settings,
-    flags: &Flags,
-    args: &PlanArgs,
-    file: &Path,
-) -> Result<(PlanReport, Loaded), String> {
+async fn remote(settings: &Settings, flags: &Flags, args: &PlanArgs, file: &Path) -> Result<Planned, String> {
     let remote = Remote::load(settings, flags, file)?;
-    let report = remote.plan(&args.services).await?;
+    let saved = remote.plan(&args.services).await?;
     if !args.json {
         note!("as host {} was at {}", remote.observation.host, remote.observation.at());
     }
-    Ok((report, remote.loaded))
+    Ok(Planned { report: saved.report.clone(), loaded: remote.loaded, saved })
 }
 
-async fn plan(settings: &Settings, args: &PlanArgs) -> Result<(PlanReport, Loaded), String> {
+async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Planned, String> {
     let engine: Arc<dyn Observe> = match args.engine {
         EngineKind::Docker => look::engine(settings)?,
         EngineKind::Simulated => Arc::new(sim::Sim::from(sim::Host::any_image())),
@@ -104,29 +111,22 @@ async fn plan(settings: &Settings, args: &PlanArgs) -> Result<(PlanReport, Loade
     let word = Word::of(Arc::clone(&engine)).await;
     let loaded = load(settings, &word)?;
     let known: Vec<ServiceId> = loaded.desired.services.keys().cloned().collect();
-    let only = pick_all(&args.services, &known)?.into_iter().collect();
+    let only: BTreeSet<ServiceId> = pick_all(&args.services, &known)?.into_iter().collect();
     let store = match args.engine {
         EngineKind::Docker => Store::open_read_only(&settings.state),
         EngineKind::Simulated => Store::in_memory(&settings.instance),
     };
-    let store = store.map_err(|error| chain(&error))?;
-    let records: BTreeMap<_, _> = store.load_all().map_err(|error| chain(&error))?;
-    let session = Durable::new(Arc::new(store)).session().await.map_err(|error| error.to_string())?;
-    let question = Question {
-        engine: &*engine,
-        owner: &settings.instance,
-        desired: loaded.desired.clone(),
-        records,
-        session,
-        limits: settings.limits,
-        only,
-        wall: clock::wall(),
-    };
-    let report = preview(question).await.map_err(|error| error.to_string())?;
-    Ok((report, loaded))
+    let store = Durable::new(Arc::new(store.map_err(|error| chain(&error))?));
+    let Made { report, basis } = make(settings, &*engine, &store, &loaded.desired, &only).await?;
+    let (host, instance) = (&settings.host, &settings.instance);
+    let desired = &loaded.snapshot.revision.digest;
+    let subject = Subject { host, instance, desired, only: &only, at: clock::wall() };
+    let saved = SavedPlan::new(&subject, basis, report.clone());
+    Ok(Planned { report, loaded, saved })
 }
 
-fn finish(report: &PlanReport, loaded: &Loaded, args: &PlanArgs) -> i32 {
+fn finish(planned: &Planned, args: &PlanArgs) -> i32 {
+    let Planned { report, loaded, saved } = planned;
     if args.json {
         let problems = loaded.problems.iter().map(|problem| problem.headline()).collect();
         out::json(&Printed { pending: report.pending(), report, problems });
@@ -140,7 +140,16 @@ fn finish(report: &PlanReport, loaded: &Loaded, args: &PlanArgs) -> i32 {
         show(report);
     }
     if loaded.problems.iter().any(|problem| problem.is_error()) {
+        if args.output.is_some() {
+            note!("the files have errors, so no plan was saved");
+        }
         return code::ERROR;
+    }
+    if let Some(file) = &args.output {
+        if let Err(error) = write(file, saved) {
+            return out::fail(error);
+        }
+        note!("saved; on host {}: evenkeel apply {}", saved.host, file.display());
     }
     let waiting = report.pending() || report.guard.is_some();
     if args.detailed_exitcode && waiting { code::CHANGES } else { code::OK }

@@ -25,6 +25,7 @@ pub mod reconcile;
 pub mod records;
 pub mod relist;
 pub mod run;
+pub mod saved;
 pub mod store;
 pub mod takeover;
 pub mod trigger;

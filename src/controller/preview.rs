@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::clock::ManualClock;
 use super::converge::{Ending, Pace, converge, services};
@@ -68,7 +68,7 @@ pub enum PlanError {
 }
 
 /// What would happen to a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceAction {
     /// Nothing: it is as wanted.
@@ -97,14 +97,14 @@ pub enum ServiceAction {
     Blocked,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStep {
     pub step: String,
     pub cause: String,
     pub slot: Option<u32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePlan {
     pub service: String,
     pub action: ServiceAction,
@@ -122,14 +122,14 @@ pub struct ServicePlan {
 }
 
 /// A network or a volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectPlan {
     pub object: String,
     pub steps: Vec<PlannedStep>,
     pub condition: Option<Condition>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanReport {
     pub services: Vec<ServicePlan>,
     /// Only those with something to do or to say.

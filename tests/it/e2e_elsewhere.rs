@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::Host;
+use crate::support::docker::docker;
 use crate::support::files::{checked, plain};
 use crate::support::host::{BINARY, Ended};
-use crate::support::wait::free_port;
+use crate::support::wait::{free_port, page, wait_for};
 
 /// Copies the desired state to where another machine would have it.
 fn copy(from: &Path, to: &Path) {
@@ -94,4 +95,64 @@ fn a_plan_against_an_observation_is_the_one_of_the_host_and_no_secret_leaves_it(
         .unwrap();
     let refused = plan(&[]).expect(1);
     assert!(refused.err.contains("it has form 99"), "{}", refused.err);
+}
+
+#[test]
+fn a_saved_plan_is_carried_out_once_and_only_where_nothing_moved() {
+    let Some(host) = Host::new() else { return };
+    let (one, two, port) = (host.image("1.0", &[], &[]), host.image("1.1", &[], &[]), free_port());
+    host.write("web.toml", &checked("web", &one, port, ""));
+    host.write("db.toml", &plain("db", &one, ""));
+    host.evenkeel(&["apply"]).expect(0);
+    let file = host.root().join("plan.json");
+    let file = file.to_str().unwrap();
+
+    // The files change between the plan and its application.
+    host.write("web.toml", &checked("web", &two, port, ""));
+    host.evenkeel(&["plan", "-o", file]).expect(0);
+    host.write("db.toml", &plain("db", &two, ""));
+    let refused = host.evenkeel(&["apply", file]).expect(4);
+    assert!(refused.err.contains("the files are not the ones"), "{}", refused.err);
+    assert_eq!(page(port, "/version").as_deref(), Some("1.0"));
+
+    // The host does.
+    host.evenkeel(&["plan", "-o", file]).expect(0);
+    docker(&["kill", &host.name("db")]);
+    let refused = host.evenkeel(&["apply", file]).expect(4);
+    assert!(
+        refused.err.contains(&format!("container {} was running, and is exited", host.name("db"))),
+        "{}",
+        refused.err
+    );
+    assert_eq!(page(port, "/version").as_deref(), Some("1.0"));
+
+    // Nothing does; and what was carried out once is not carried out again.
+    host.evenkeel(&["plan", "-o", file]).expect(0);
+    host.evenkeel(&["apply", file]).expect(0);
+    assert_eq!(page(port, "/version").as_deref(), Some("1.1"));
+    let refused = host.evenkeel(&["apply", file]).expect(4);
+    assert!(refused.err.contains("nothing was done"), "{}", refused.err);
+
+    // A plan that was made elsewhere.
+    host.write("db.toml", &plain("db", &one, ""));
+    let seen = host.evenkeel(&["observe"]).expect(0);
+    fs::write(host.root().join("host.json"), seen.out).unwrap();
+    fs::write(host.root().join("evenkeel.toml"), "").unwrap();
+    let there = host.root().join("checkout");
+    copy(&host.desired, &there);
+    elsewhere(
+        &host,
+        &["plan", "--observed", "host.json", "--desired", there.to_str().unwrap(), "-o", "plan.json"],
+    )
+    .expect(0);
+    host.evenkeel(&["apply", file]).expect(0);
+    assert_eq!(host.serving("db").unwrap().label("dev.evenkeel.image.ref"), one);
+
+    // Where a daemon converges there is nothing to carry out.
+    host.evenkeel(&["plan", "-o", file]).expect(0);
+    let daemon = host.run();
+    wait_for("the daemon to listen", || host.state.join("evenkeel.sock").exists().then_some(()));
+    let refused = host.evenkeel(&["apply", file]).expect(4);
+    assert!(refused.err.contains("a daemon runs here"), "{}", refused.err);
+    drop(daemon);
 }

@@ -35,6 +35,7 @@ mod reconcile;
 mod reference;
 mod rig;
 mod run;
+mod saved;
 mod schema;
 mod server;
 mod source;

@@ -58,7 +58,7 @@ async fn saved(rig: &Rig) -> String {
 
 async fn plan_against(text: &str, file: &str) -> PlanReport {
     let observation = Observation::parse(text).unwrap();
-    observation.plan(loaded(&shop(file)), Default::default()).await.unwrap()
+    observation.plan(&loaded(&shop(file)), "", &Default::default()).await.unwrap().report
 }
 
 /// The report without what only the host itself can show: earlier values.

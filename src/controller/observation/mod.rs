@@ -3,12 +3,13 @@
 
 mod seal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use super::preview::{PlanError, PlanReport, Question, preview};
+use super::preview::{PlanError, Question, preview};
+use super::saved::{SavedPlan, Subject, basis};
 use crate::desired::ident::ServiceId;
 use crate::desired::snapshot::{HostFacts, Platform, Snapshot};
 use crate::desired::{DesiredState, Wanted};
@@ -143,15 +144,16 @@ impl Observation {
         Snapshot { root: self.root.clone(), ..snapshot }
     }
 
-    /// The plan that the host would make for this desired state.
+    /// The plan that the host would make for this desired state, of which `digest` tells that it is this one.
     ///
     /// # Errors
     /// A service in `only` is in no file.
     pub async fn plan(
         &self,
-        desired: DesiredState,
-        only: std::collections::BTreeSet<ServiceId>,
-    ) -> Result<PlanReport, PlanError> {
+        desired: &DesiredState,
+        digest: &str,
+        only: &BTreeSet<ServiceId>,
+    ) -> Result<SavedPlan, PlanError> {
         let mut others = Vec::new();
         let mut records = BTreeMap::new();
         for (name, record) in &self.records {
@@ -164,20 +166,23 @@ impl Observation {
             others.extend(seal::unseal(&id, &mut record, wanted, &self.salt));
             records.insert(id, record);
         }
+        let basis = basis(&self.engine, &self.instance, desired, &records, only).await?;
         let question = Question {
             engine: &self.engine,
             owner: &self.instance,
-            desired,
+            desired: desired.clone(),
             records,
             session: self.session,
             limits: self.limits,
-            only,
+            only: only.clone(),
             wall: self.at,
         };
         let mut report = preview(question).await?;
         for text in report.texts() {
             *text = seal::readable(text, &others);
         }
-        Ok(report)
+        let (host, instance) = (&self.host, &self.instance);
+        let subject = Subject { host, instance, desired: digest, only, at: self.at };
+        Ok(SavedPlan::new(&subject, basis, report))
     }
 }
