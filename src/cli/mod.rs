@@ -22,6 +22,7 @@ mod saved;
 pub mod schema;
 mod service;
 pub mod show;
+mod simulated;
 mod status;
 mod supervise;
 pub mod validate;

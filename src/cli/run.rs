@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{chain, settings};
-use super::{assemble, out, supervise};
+use super::{assemble, out, simulated, supervise};
 use crate::config::{DaemonFlags, Flags, Listen, Settings, WatchKind};
 use crate::controller::inbound::Followed;
 use crate::controller::progress::Silent;
@@ -16,7 +16,7 @@ use crate::controller::records::{Durable, Records};
 use crate::controller::run::{Daemon, Setup};
 use crate::controller::store::{Store, StoreHealth};
 use crate::controller::trigger::Signal;
-use crate::engine::{Engine, Observe, sim};
+use crate::engine::{Engine, Observe};
 use crate::metrics::Metrics;
 use crate::metrics::api::Api;
 use crate::metrics::server::Server;
@@ -123,17 +123,10 @@ async fn setup(
     store: Arc<Store>,
     metrics: Arc<Metrics>,
 ) -> Result<Setup, String> {
-    let engine: Arc<dyn Engine> = match kind {
-        EngineKind::Docker => assemble::engine(settings)?,
-        EngineKind::Simulated => {
-            tracing::warn!(
-                "SIMULATED ENGINE: no container really runs; everything reported from here on is made up"
-            );
-            let sim = sim::Sim::from(sim::Host::any_image().began_at(crate::controller::clock::wall()));
-            // Its time passes as long as the runtime lives.
-            drop(sim::realtime(&sim));
-            Arc::new(sim)
-        }
+    let sim = (kind == EngineKind::Simulated).then(simulated::engine);
+    let engine: Arc<dyn Engine> = match &sim {
+        None => assemble::engine(settings)?,
+        Some(sim) => Arc::new(sim.clone()),
     };
     let watch = source::Settings {
         poll: settings.watch == WatchKind::Poll,
@@ -144,6 +137,10 @@ async fn setup(
         .map_err(|error| format!("cannot follow {}: {error}", settings.desired.display()))?;
     let word = assemble::Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
     let load = assemble::loader(settings, &word);
+    let load = match sim {
+        Some(sim) => simulated::with_what_is_built_here(load, sim),
+        None => load,
+    };
     let records: Arc<dyn Records> = Arc::new(Durable::new(store));
     Ok(Setup {
         parts: assemble::parts(settings, (engine, &word), records, metrics, Arc::new(Silent)),

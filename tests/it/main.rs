@@ -43,6 +43,7 @@ mod store;
 mod supervised;
 mod tour;
 mod validate;
+mod without_engine;
 
 #[path = "../support/mod.rs"]
 mod support;
