@@ -23,6 +23,8 @@ pub enum Format {
     Json,
     /// Annotations of a GitHub workflow
     Github,
+    /// A Code Quality report, for merge requests of GitLab
+    Gitlab,
     /// SARIF 2.1.0, for code scanning
     Sarif,
 }
@@ -91,6 +93,11 @@ pub fn all(findings: &[Finding], page: &Page<'_>, format: Format) -> String {
         Format::Json => {
             let list: Vec<Value> =
                 findings.iter().map(|finding| machine::object(finding, page.snapshot)).collect();
+            let _infallible = writeln!(out, "{:#}", Value::Array(list));
+        }
+        Format::Gitlab => {
+            let list: Vec<Value> =
+                findings.iter().map(|finding| machine::gitlab(finding, page.place)).collect();
             let _infallible = writeln!(out, "{:#}", Value::Array(list));
         }
         Format::Sarif => {

@@ -114,7 +114,7 @@ fn the_same_mistake_on_many_hosts_is_told_once() {
 fn without_problems_it_ends_with_0_and_warnings_are_none() {
     let web = "[services.web]\nimage = 'web:1'\n";
     let good = Repository::new(&[("fleet.toml", FLEET), ("shop/web.toml", web)]);
-    for format in ["text", "short", "json", "github", "sarif"] {
+    for format in ["text", "short", "json", "github", "gitlab", "sarif"] {
         let output = good.validate(&["infra", "--all-hosts", "--format", format]);
         assert_eq!(output.status.code(), Some(0), "{format}: {output:?}");
     }
@@ -162,6 +162,18 @@ fn annotations_name_files_from_the_root_of_the_repository() {
         .output()
         .unwrap();
     assert!(String::from_utf8(inside.stdout).unwrap().contains("file=shop/web.toml"));
+}
+
+#[test]
+fn gitlab_gets_a_code_quality_report() {
+    let list = faulty().validate(&["infra", "--all-hosts", "--format", "gitlab"]);
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    let rows = list.as_array().unwrap();
+    assert_eq!(rows[1]["location"], json!({ "path": "infra/shop/web.toml", "lines": { "begin": 3 } }));
+    assert_eq!((&rows[1]["check_name"], &rows[1]["severity"]), (&json!("unset-variable"), &json!("major")));
+    assert!(rows[1]["description"].as_str().unwrap().ends_with(". on nyc1"), "{list:#}");
+    let prints: BTreeSet<&str> = rows.iter().map(|row| row["fingerprint"].as_str().unwrap()).collect();
+    assert_eq!(prints.len(), rows.len());
 }
 
 /// The part of SARIF 2.1.0 that is written here, as strict as the standard is about it: what is required, which words there

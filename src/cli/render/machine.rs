@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{Finding, Page, shown};
 use crate::desired::diagnostic::{Diagnostic, Label, Severity, Span};
@@ -73,6 +74,25 @@ pub(super) fn github(finding: &Finding, place: &str) -> String {
         property(diagnostic.slug),
         data(&whole(finding, "\n"))
     )
+}
+
+/// <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>. By its fingerprint a problem is known again when lines
+/// above it come and go.
+pub(super) fn gitlab(finding: &Finding, place: &str) -> Value {
+    let diagnostic = &finding.diagnostic;
+    let path = from_root(place, &diagnostic.primary.span.file);
+    let mut fingerprint = Sha256::new();
+    for part in [diagnostic.slug, &path, &diagnostic.message] {
+        fingerprint.update(part);
+        fingerprint.update([0]);
+    }
+    json!({
+        "description": whole(finding, ". "),
+        "check_name": diagnostic.slug,
+        "severity": if diagnostic.is_error() { "major" } else { "minor" },
+        "fingerprint": hex::encode(fingerprint.finalize()),
+        "location": { "path": path, "lines": { "begin": diagnostic.line } },
+    })
 }
 
 /// The message with all that belongs to it.
