@@ -208,9 +208,6 @@ fn service(plan: &ServicePlan, width: usize) {
         plan.source
     );
     differences(&plan.differences);
-    for cause in &plan.causes {
-        say!("    cause: {}", one_line(cause));
-    }
     steps(&plan.steps);
     let told = matches!(plan.action, ServiceAction::None) || plan.condition.is_none();
     if let (false, Some(condition)) = (told, &plan.condition) {
@@ -231,9 +228,11 @@ fn differences(differences: &[FieldDifference]) {
     }
 }
 
+/// Each with its cause.
 fn steps(steps: &[PlannedStep]) {
+    let dim = out::DIM;
     for (index, step) in steps.iter().enumerate() {
-        say!("    {:>2}. {}", index + 1, one_line(&step.step));
+        say!("    {:>2}. {}  {dim}{}{dim:#}", index + 1, one_line(&step.step), one_line(&step.cause));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::desired::ident::ServiceId;
 use crate::engine::{Engine, EngineError, LogOptions, Result};
 use crate::state::observed::ContainerId;
 use crate::state::plan::{Failure, Outcome, Step};
+use crate::state::words::Words;
 
 use super::progress::Progress;
 
@@ -207,7 +208,7 @@ pub fn describe(step: &Step, names: &BTreeMap<ContainerId, String>) -> String {
         Step::Start { id } => format!("start {}", name(id)),
         Step::Stop { id, .. } => format!("stop {}", name(id)),
         Step::SetRestart { id, policy } => {
-            format!("set restart policy of {} to {}", name(id), policy_name(*policy))
+            format!("set restart policy of {} to {}", name(id), policy.words())
         }
         Step::SetResources { id, .. } => format!("set resources of {}", name(id)),
         Step::Rename { id, name: new } => format!("rename {} to {new}", name(id)),
@@ -216,17 +217,6 @@ pub fn describe(step: &Step, names: &BTreeMap<ContainerId, String>) -> String {
         Step::SaveLogs { id, .. } => format!("save the last log lines of {}", name(id)),
         Step::Remove { id, .. } => format!("remove {}", name(id)),
         Step::RemoveNetwork { name, .. } => format!("remove network {name}"),
-    }
-}
-
-fn policy_name(policy: crate::desired::spec::RestartPolicy) -> String {
-    use crate::desired::spec::RestartPolicy;
-    match policy {
-        RestartPolicy::No => "no".to_owned(),
-        RestartPolicy::Always => "always".to_owned(),
-        RestartPolicy::UnlessStopped => "unless-stopped".to_owned(),
-        RestartPolicy::OnFailure { max_retries: 0 } => "on-failure".to_owned(),
-        RestartPolicy::OnFailure { max_retries } => format!("on-failure:{max_retries}"),
     }
 }
 

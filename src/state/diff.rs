@@ -1,13 +1,16 @@
 //! What differs between two specs, field by field: the reason on every replacement.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::spec::{ContainerSpec, LiveSpec, Policy, Resources, ServiceSpec};
+use super::words::{Billionths, Duration, Size, Words};
+use crate::desired::spec::{
+    ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveSpec, Logging, Policy, Resources, ServiceSpec,
+    UpdateConfig,
+};
 
-/// One field that differs. Values are shown as people would write them; secrets only as digests.
+/// One field that differs. Values are shown as people would write them (`words`); secrets only as digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldDifference {
     /// `image`, `environment.LOG_LEVEL`, `deploy.replicas`.
@@ -50,6 +53,7 @@ struct Differences {
 impl Differences {
     fn push(&mut self, path: &str, old: Option<String>, new: Option<String>, effect: Effect) {
         if old != new {
+            let (old, new) = (old.map(capped), new.map(capped));
             self.list.push(FieldDifference { path: path.to_owned(), old, new, effect });
         }
     }
@@ -59,25 +63,47 @@ impl Differences {
         self.push(path, old.cloned(), new.cloned(), effect);
     }
 
-    /// A field shown by its `Debug` form without the noise of `Some`.
-    fn value<T: Debug + PartialEq>(&mut self, path: &str, old: &T, new: &T, effect: Effect) {
-        if old != new {
-            self.push(path, Some(shown(old)), Some(shown(new)), effect);
-        }
+    fn value<T: Words>(&mut self, path: &str, old: &T, new: &T, effect: Effect) {
+        self.push(path, Some(old.words()), Some(new.words()), effect);
     }
 
-    fn map<V: Debug + PartialEq>(
+    /// A field that may be left out.
+    fn option<T: Words>(&mut self, path: &str, old: Option<T>, new: Option<T>, effect: Effect) {
+        self.push(path, old.map(|value| value.words()), new.map(|value| value.words()), effect);
+    }
+
+    /// `environment.LOG_LEVEL`.
+    fn map<V: Words>(
         &mut self,
         path: &str,
         old: &BTreeMap<String, V>,
         new: &BTreeMap<String, V>,
         effect: Effect,
     ) {
+        self.entries(old, new, effect, |key| format!("{path}.{key}"));
+    }
+
+    /// `volumes[/data]`: by the place in the container.
+    fn targets<V: Words>(
+        &mut self,
+        path: &str,
+        old: &BTreeMap<String, V>,
+        new: &BTreeMap<String, V>,
+        effect: Effect,
+    ) {
+        self.entries(old, new, effect, |key| format!("{path}[{key}]"));
+    }
+
+    fn entries<K: Ord, V: Words>(
+        &mut self,
+        old: &BTreeMap<K, V>,
+        new: &BTreeMap<K, V>,
+        effect: Effect,
+        path: impl Fn(&K) -> String,
+    ) {
         for key in old.keys().chain(new.keys().filter(|key| !old.contains_key(*key))) {
             let (before, after) = (old.get(key), new.get(key));
-            if before != after {
-                self.push(&format!("{path}.{key}"), before.map(shown), after.map(shown), effect);
-            }
+            self.push(&path(key), before.map(Words::words), after.map(Words::words), effect);
         }
     }
 
@@ -117,23 +143,25 @@ impl Differences {
         let replace = Effect::Replace;
         self.text("image", Some(image), Some(&new.image), replace);
         self.text("platform", platform.as_ref(), new.platform.as_ref(), replace);
-        self.value("command", command, &new.command, replace);
-        self.value("entrypoint", entrypoint, &new.entrypoint, replace);
+        self.option("command", command.clone(), new.command.clone(), replace);
+        self.option("entrypoint", entrypoint.clone(), new.entrypoint.clone(), replace);
         self.map("environment", environment, &new.environment, replace);
         self.map("labels", labels, &new.labels, replace);
         self.text("user", user.as_ref(), new.user.as_ref(), replace);
         self.text("working_dir", working_dir.as_ref(), new.working_dir.as_ref(), replace);
         self.text("hostname", hostname.as_ref(), new.hostname.as_ref(), replace);
-        self.value("init", init, &new.init, replace);
+        self.option("init", *init, new.init, replace);
         self.text("stop_signal", stop_signal.as_ref(), new.stop_signal.as_ref(), replace);
-        self.value("stop_grace_period", stop_grace_period, &new.stop_grace_period, replace);
-        self.value("healthcheck", healthcheck, &new.healthcheck, replace);
+        let grace =
+            |seconds: Option<u32>| seconds.map(|seconds| Duration(u64::from(seconds) * 1_000_000_000));
+        self.option("stop_grace_period", grace(*stop_grace_period), grace(new.stop_grace_period), replace);
+        self.healthcheck(healthcheck, &new.healthcheck);
         self.value("ports", ports, &new.ports, replace);
         self.value("expose", expose, &new.expose, replace);
-        self.map("volumes", mounts, &new.mounts, replace);
-        self.map("tmpfs", tmpfs, &new.tmpfs, replace);
+        self.targets("volumes", mounts, &new.mounts, replace);
+        self.targets("tmpfs", tmpfs, &new.tmpfs, replace);
         self.value("network_mode", network_mode, &new.network_mode, replace);
-        self.value("logging", logging, &new.logging, replace);
+        self.logging(logging.as_ref(), new.logging.as_ref());
         self.value("read_only", read_only, &new.read_only, replace);
         self.value("privileged", privileged, &new.privileged, replace);
         self.value("cap_add", cap_add, &new.cap_add, replace);
@@ -144,14 +172,38 @@ impl Differences {
         self.value("devices", devices, &new.devices, replace);
         self.map("ulimits", ulimits, &new.ulimits, replace);
         self.map("sysctls", sysctls, &new.sysctls, replace);
-        self.value("shm_size", shm_size, &new.shm_size, replace);
+        self.option("shm_size", shm_size.map(Size), new.shm_size.map(Size), replace);
+    }
+
+    fn healthcheck(&mut self, old: &Healthcheck, new: &Healthcheck) {
+        let replace = Effect::Replace;
+        let (Healthcheck::Set(before), Healthcheck::Set(after)) = (old, new) else {
+            return self.value("healthcheck", old, new, replace);
+        };
+        let HealthcheckSpec { test, interval, timeout, start_period, start_interval, retries } = before;
+        let mut time = |key: &str, old: &Option<u64>, new: &Option<u64>| {
+            self.option(&format!("healthcheck.{key}"), old.map(Duration), new.map(Duration), replace);
+        };
+        time("interval", interval, &after.interval);
+        time("timeout", timeout, &after.timeout);
+        time("start_period", start_period, &after.start_period);
+        time("start_interval", start_interval, &after.start_interval);
+        self.value("healthcheck.test", test, &after.test, replace);
+        self.option("healthcheck.retries", *retries, after.retries, replace);
+    }
+
+    fn logging(&mut self, old: Option<&Logging>, new: Option<&Logging>) {
+        let none = Logging { driver: None, options: BTreeMap::new() };
+        let (Logging { driver, options }, new) = (old.unwrap_or(&none), new.unwrap_or(&none));
+        self.text("logging.driver", driver.as_ref(), new.driver.as_ref(), Effect::Replace);
+        self.map("logging.options", options, &new.options, Effect::Replace);
     }
 
     fn live(&mut self, old: &LiveSpec, new: &LiveSpec) {
         let LiveSpec { restart, resources, networks, container_name } = old;
         self.value("restart", restart, &new.restart, Effect::Live);
         self.resources(resources, &new.resources);
-        self.map("networks", networks, &new.networks, Effect::Live);
+        self.networks(networks, &new.networks);
         self.text("container_name", container_name.as_ref(), new.container_name.as_ref(), Effect::Live);
     }
 
@@ -168,34 +220,83 @@ impl Differences {
             pids,
         } = old;
         let effect = if super::live::reachable(old, new) { Effect::Live } else { Effect::Replace };
-        self.value("memory", memory, &new.memory, effect);
-        self.value("memory_reservation", memory_reservation, &new.memory_reservation, effect);
-        self.value("memory_swap", memory_swap, &new.memory_swap, effect);
-        self.value("cpus", nano_cpus, &new.nano_cpus, effect);
-        self.value("cpu_shares", cpu_shares, &new.cpu_shares, effect);
-        self.value("cpu_period", cpu_period, &new.cpu_period, effect);
-        self.value("cpu_quota", cpu_quota, &new.cpu_quota, effect);
-        self.value("cpuset", cpuset, &new.cpuset, effect);
-        self.value("pids", pids, &new.pids, effect);
+        self.option("mem_limit", memory.map(Size), new.memory.map(Size), effect);
+        let (before, after) = (memory_reservation.map(Size), new.memory_reservation.map(Size));
+        self.option("mem_reservation", before, after, effect);
+        // -1 is no limit, and no size.
+        let swap = |bytes: Option<i64>| {
+            bytes.map(|bytes| {
+                u64::try_from(bytes).map_or_else(|_| "-1".to_owned(), |bytes| Size(bytes).words())
+            })
+        };
+        self.option("memswap_limit", swap(*memory_swap), swap(new.memory_swap), effect);
+        self.option("cpus", nano_cpus.map(Billionths), new.nano_cpus.map(Billionths), effect);
+        self.option("cpu_shares", *cpu_shares, new.cpu_shares, effect);
+        let micros = |micros: u64| Duration(micros.saturating_mul(1_000));
+        self.option("cpu_period", cpu_period.map(micros), new.cpu_period.map(micros), effect);
+        self.option("cpu_quota", *cpu_quota, new.cpu_quota, effect);
+        self.text("cpuset", cpuset.as_ref(), new.cpuset.as_ref(), effect);
+        self.option("pids_limit", *pids, new.pids, effect);
+    }
+
+    fn networks(&mut self, old: &BTreeMap<String, Endpoint>, new: &BTreeMap<String, Endpoint>) {
+        let joined = |all: &BTreeMap<String, Endpoint>, name| all.get(name).map(|_| "joined".to_owned());
+        for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
+            let path = format!("networks.{name}");
+            self.option(&path, joined(old, name), joined(new, name), Effect::Live);
+            let none = Endpoint::default();
+            let (before, after) = (old.get(name).unwrap_or(&none), new.get(name).unwrap_or(&none));
+            // `key` only says how the file calls the network.
+            let Endpoint { aliases, ipv4_address, ipv6_address, key: _, priority } = before;
+            self.value(&format!("{path}.aliases"), aliases, &after.aliases, Effect::Live);
+            for (key, before, after) in [
+                ("ipv4_address", ipv4_address, &after.ipv4_address),
+                ("ipv6_address", ipv6_address, &after.ipv6_address),
+            ] {
+                self.text(&format!("{path}.{key}"), before.as_ref(), after.as_ref(), Effect::Live);
+            }
+            self.value(&format!("{path}.priority"), priority, &after.priority, Effect::Live);
+        }
     }
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
         let Policy { replicas, pull, depends_on, update } = old;
         self.value("deploy.replicas", replicas, &new.replicas, Effect::None);
         self.value("pull_policy", pull, &new.pull, Effect::None);
-        self.value("depends_on", depends_on, &new.depends_on, Effect::None);
-        self.value("deploy.update_config", update, &new.update, Effect::None);
+        self.entries(depends_on, &new.depends_on, Effect::None, |name| format!("depends_on.{name}"));
+        self.update_config(update, &new.update);
+    }
+
+    fn update_config(&mut self, old: &UpdateConfig, new: &UpdateConfig) {
+        let UpdateConfig {
+            order,
+            parallelism,
+            delay_ms,
+            failure_action,
+            monitor_ms,
+            // Follows from the healthcheck, which is told of itself.
+            healthy_within_ms: _,
+            max_failure_permille,
+        } = old;
+        let path = |key: &str| format!("deploy.update_config.{key}");
+        let none = Effect::None;
+        let time = |ms: u64| Duration(ms.saturating_mul(1_000_000));
+        let ratio = |permille: u32| Billionths(u64::from(permille) * 1_000_000);
+        self.value(&path("order"), order, &new.order, none);
+        self.value(&path("parallelism"), parallelism, &new.parallelism, none);
+        self.value(&path("delay"), &time(*delay_ms), &time(new.delay_ms), none);
+        self.value(&path("failure_action"), failure_action, &new.failure_action, none);
+        self.value(&path("monitor"), &time(*monitor_ms), &time(new.monitor_ms), none);
+        let (before, after) = (ratio(*max_failure_permille), ratio(new.max_failure_permille));
+        self.value(&path("max_failure_ratio"), &before, &after, none);
     }
 }
 
-/// `Debug` text as people would write it: no `Some(...)`, no quotes around plain words, capped.
-fn shown<T: Debug>(value: &T) -> String {
-    let text = format!("{value:?}");
-    let text = text.strip_prefix("Some(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(&text);
-    let text = if text == "None" { "unset" } else { text };
+/// A command of a hundred lines says no more than its beginning.
+fn capped(text: String) -> String {
     match text.char_indices().nth(160) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+        None => text,
     }
 }
 
@@ -211,7 +312,7 @@ pub fn summary(differences: &[FieldDifference]) -> String {
 
 fn one_line(difference: &FieldDifference) -> String {
     let FieldDifference { path, old, new, effect: _ } = difference;
-    let unset = "unset".to_owned();
+    let unset = "not set".to_owned();
     let (old, new) = (old.as_ref().unwrap_or(&unset), new.as_ref().unwrap_or(&unset));
     if old.len() + new.len() > 80 { path.clone() } else { format!("{path} {old} -> {new}") }
 }

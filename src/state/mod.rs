@@ -22,5 +22,6 @@ pub mod status;
 pub mod target;
 pub mod time;
 mod wait;
+pub mod words;
 
 pub use target::lookups;

@@ -7,6 +7,7 @@ mod config;
 mod convert;
 mod credentials;
 mod diagnostics;
+mod differences;
 mod documents;
 mod e2e_alone;
 mod e2e_commands;
