@@ -5,6 +5,7 @@
 
 mod file;
 mod keys;
+pub mod sources;
 mod units;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,15 @@ pub struct Flags {
     /// Directory of the desired state [default: ./desired if it is there, else /etc/evenkeel/desired]
     #[arg(long, global = true, value_name = "DIR")]
     pub desired: Option<String>,
+    /// Git repository with the desired state, instead of a directory
+    #[arg(long, global = true, value_name = "URL")]
+    pub repo: Option<String>,
+    /// Branch or tag of --repo [default: the repository's own]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub branch: Option<String>,
+    /// Folder of --repo that is the desired state [default: its root]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub path: Option<String>,
     /// Directory of evenkeel's memory [default: /var/lib/evenkeel]
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<String>,
@@ -74,6 +84,10 @@ pub struct DaemonFlags {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub desired: PathBuf,
+    /// `repo`, `branch` and `path` outside of a `[source.*]`.
+    pub repo: sources::Single,
+    /// Where the desired state comes from: never empty.
+    pub sources: Vec<sources::Source>,
     pub state: PathBuf,
     /// The owner label's value. Explicit, never derived from a folder: two instances on one host must differ.
     pub instance: String,
@@ -200,9 +214,11 @@ impl Settings {
         };
         entries.extend(keys::from_environment(&sources.environment));
         entries.extend(keys::from_flags(&sources.flags));
+        let mut given = sources::Given::default();
         let mut socket_given = false;
         for Entry { key, place, text } in entries {
             socket_given |= key.path == "socket";
+            given.note(key.path, &place);
             if let Err(why) = (key.set)(&mut settings, &text) {
                 errors
                     .push(ConfigError { place, message: format!("{} cannot be {text:?}: {why}", key.path) });
@@ -212,6 +228,11 @@ impl Settings {
             settings.socket = settings.state.join("evenkeel.sock");
         }
         settings.warnings = keys::unknown_variables(&sources.environment);
+        let tables = match &sources.file {
+            Some((path, text)) => sources::tables(path, text, &mut errors),
+            None => Vec::new(),
+        };
+        settings.sources = sources::resolve(&settings, &given, tables, &mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(ConfigErrors(errors)) }
     }
 
@@ -219,6 +240,8 @@ impl Settings {
         let local = sources.local_desired;
         Self {
             desired: PathBuf::from(if local { "desired" } else { "/etc/evenkeel/desired" }),
+            repo: sources::Single::default(),
+            sources: Vec::new(),
             state: PathBuf::from("/var/lib/evenkeel"),
             instance: "evenkeel".to_owned(),
             host: sources.host_name.clone(),
@@ -246,10 +269,25 @@ struct Entry {
 
 impl Flags {
     fn given(&self, daemon: Option<&DaemonFlags>) -> Vec<(&'static str, String)> {
-        let Self { config: _, desired, state, instance, host, docker_host, socket, log_format, log_level } =
-            self;
+        let Self {
+            config: _,
+            desired,
+            repo,
+            branch,
+            path,
+            state,
+            instance,
+            host,
+            docker_host,
+            socket,
+            log_format,
+            log_level,
+        } = self;
         let mut given = vec![
             ("desired", desired),
+            ("repo", repo),
+            ("branch", branch),
+            ("path", path),
             ("state", state),
             ("instance", instance),
             ("host", host),

@@ -13,7 +13,9 @@ use super::context::{block_on, chain, client_failed, settings};
 use super::order::exit_code;
 use super::service::pick_all;
 use super::show::{one_line, word};
+use super::sources::Take;
 use super::{code, out, progress, saved};
+use crate::config::sources::Source;
 use crate::config::{Flags, Settings, duration};
 use crate::controller::apply::{Application, ApplyOutcome, ApplyReport, apply};
 use crate::controller::records::{Durable, Records};
@@ -116,7 +118,7 @@ impl Site<'_> {
             only: self.only.clone(),
             deadline_ms: self.timeout,
             consent,
-            unchanged: assemble::unchanged(&self.settings.desired, &self.loaded.snapshot),
+            unchanged: assemble::unchanged(&self.loaded.directories),
         };
         apply(parts, application).await.map_err(|error| error.to_string())
     }
@@ -136,7 +138,7 @@ impl Site<'_> {
 async fn site<'a>(settings: &'a Settings, timeout: u64, json: bool) -> Result<Site<'a>, String> {
     let engine = assemble::engine(settings)?;
     let word = Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
-    let loaded = load(settings, &word)?;
+    let loaded = load(settings, &word, Take::Newest)?;
     let store = Store::open(&settings.state, &settings.instance).map_err(|error| chain(&error))?;
     let records: Arc<dyn Records> = Arc::new(Durable::new(Arc::new(store)));
     Ok(Site { settings, engine, word, records, loaded, only: BTreeSet::new(), timeout, json })
@@ -299,7 +301,16 @@ async fn watched(
         note!("a daemon runs (instance {}): it was told to look now", first.host.instance);
     }
     // The files as they are now, where the daemon reads the same: it must have seen them before anything is said of them.
-    let wanted = read_snapshot(&settings.desired).ok().map(|snapshot| snapshot.revision.digest);
+    // Of several sources, or a repository, the daemon tells itself when it has asked them.
+    let wanted = match settings.sources.as_slice() {
+        [Source::Directory { path, .. }] => read_snapshot(path).ok().map(|snapshot| snapshot.revision.digest),
+        _ => None,
+    };
+    let sources = first.host.desired.sources;
+    let asked = super::sync::all_tried(client, &sources, Duration::from_millis(args.timeout)).await?;
+    for source in asked.iter().filter(|source| source.trouble.is_some()) {
+        note!("{}: {}", source.name, one_line(source.trouble.as_deref().unwrap_or_default()));
+    }
     let start = Instant::now();
     let mut steady = (Instant::now(), Vec::<Condition>::new());
     let mut consented = false;

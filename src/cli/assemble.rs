@@ -1,11 +1,11 @@
 //! Puts the controller's parts together from settings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::context::chain;
 use super::look::{free_bytes, host_facts};
+use super::sources::{self, Facts, Read, Take};
 use crate::config::Settings;
 use crate::controller::clock::SystemClock;
 use crate::controller::host::{DiskProbe, Parts};
@@ -13,8 +13,8 @@ use crate::controller::inbound::Loader;
 use crate::controller::progress::Progress;
 use crate::controller::records::Records;
 use crate::desired::diagnostic::Diagnostic;
-use crate::desired::snapshot::Snapshot;
-use crate::desired::{self, DesiredState};
+use crate::desired::snapshot::{Snapshot, SourceRevision};
+use crate::desired::{self, DesiredState, SourcesLoader};
 use crate::engine::{Engine, EngineFacts, Observe, docker};
 use crate::images::credentials::DockerConfig;
 use crate::metrics::Metrics;
@@ -91,23 +91,30 @@ pub(super) fn parts(
 /// Loads snapshots for this host and, as far as it is known by then, for its engine. What has not changed since the last one is
 /// not loaded again.
 pub(super) fn loader(settings: &Settings, word: &Word) -> Loader {
-    let (settings, word) = (settings.clone(), word.clone());
-    let loader = Mutex::new(desired::Loader::default());
+    let facts = facts(settings, word);
+    let loader = Mutex::new(SourcesLoader::default());
     Arc::new(move |snapshot: &Snapshot| {
-        let facts = host_facts(&settings, word.0.get());
         let mut loader = loader.lock().unwrap_or_else(|poisoned| {
             // It panicked halfway: nothing that it kept is believed.
             let mut half = poisoned.into_inner();
-            *half = desired::Loader::default();
+            *half = SourcesLoader::default();
             half
         });
-        loader.load(snapshot, &facts)
+        let desired::Loaded { state, diagnostics, pins: _ } = loader.load(snapshot, &facts());
+        (state, diagnostics)
     })
+}
+
+/// This host as the loader must know it, with what the engine has said of itself by the time it is asked for.
+pub(super) fn facts(settings: &Settings, word: &Word) -> Facts {
+    let (settings, word) = (settings.clone(), word.clone());
+    Arc::new(move || host_facts(&settings, word.0.get()))
 }
 
 /// The files as they are now, with what is wrong in them.
 pub(super) struct Loaded {
     pub snapshot: Snapshot,
+    pub directories: Vec<(PathBuf, SourceRevision)>,
     pub desired: DesiredState,
     pub problems: Vec<Diagnostic>,
 }
@@ -115,15 +122,17 @@ pub(super) struct Loaded {
 /// Reads and loads the desired state once.
 ///
 /// # Errors
-/// A sentence: the directory cannot be read as a whole.
-pub(super) fn load(settings: &Settings, word: &Word) -> Result<Loaded, String> {
-    let snapshot = read_snapshot(&settings.desired).map_err(|error| chain(&error))?;
+/// A sentence: nothing can be read as a whole.
+pub(super) fn load(settings: &Settings, word: &Word, take: Take) -> Result<Loaded, String> {
+    let Read { snapshot, directories } = sources::read(settings, take, &facts(settings, word))?;
     let (desired, problems) = loader(settings, word)(&snapshot);
-    Ok(Loaded { snapshot, desired, problems })
+    Ok(Loaded { snapshot, directories, desired, problems })
 }
 
-/// Whether the files are still what they were.
-pub(super) fn unchanged(root: &Path, before: &Snapshot) -> Box<dyn Fn() -> bool + Send + Sync> {
-    let (root, before) = (root.to_owned(), before.revision.clone());
-    Box::new(move || read_snapshot(&root).is_ok_and(|now| now.revision == before))
+/// Whether the files are still what they were. A commit is.
+pub(super) fn unchanged(before: &[(PathBuf, SourceRevision)]) -> Box<dyn Fn() -> bool + Send + Sync> {
+    let before = before.to_vec();
+    Box::new(move || {
+        before.iter().all(|(root, known)| read_snapshot(root).is_ok_and(|now| now.revision == *known))
+    })
 }

@@ -1,6 +1,7 @@
 //! `evenkeel doctor`: is everything there that evenkeel needs? Looks, and changes nothing.
 
 mod checks;
+mod repositories;
 
 use clap::Args;
 use serde::Serialize;

@@ -9,6 +9,7 @@ use rustix::fs::statvfs;
 use super::context::chain;
 use super::out;
 use super::service::pick;
+use super::sources::{self, Facts, Take};
 use crate::config::Settings;
 use crate::controller::clock::{Clock, SystemClock};
 use crate::controller::observe::{Surroundings, observe};
@@ -17,10 +18,11 @@ use crate::controller::wish::Wish;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::snapshot::{HostFacts, Platform};
-use crate::desired::{self, DesiredState, Wanted};
+use crate::desired::{DesiredState, Loaded, SourcesLoader, Wanted};
 use crate::engine::{CountUp, EngineFacts, Observe, docker};
-use crate::metrics::api::{DesiredStatus, EngineStatus, HistoryRow, HostStatus, StatusReport, WhyReport};
-use crate::source::read_snapshot;
+use crate::metrics::api::{
+    DesiredStatus, EngineStatus, HistoryRow, HostStatus, SourceStatus, StatusReport, WhyReport,
+};
 use crate::state::condition::{Condition, ConditionKind, ServiceStatus};
 use crate::state::decide::{Inputs, Removal, decide};
 use crate::state::observed::{DependencyProgress, DependencyState, EngineSession, ObservedService};
@@ -71,12 +73,20 @@ fn platform(facts: Option<&EngineFacts>) -> Platform {
 ///
 /// # Errors
 /// A sentence: the directory cannot be read as a whole.
-pub(super) fn desired(
-    settings: &Settings,
-    facts: Option<&EngineFacts>,
-) -> Result<(DesiredState, Vec<Diagnostic>), String> {
-    let snapshot = read_snapshot(&settings.desired).map_err(|error| chain(&error))?;
-    Ok(desired::load(&snapshot, &host_facts(settings, facts)))
+pub(super) fn desired(settings: &Settings, facts: Option<&EngineFacts>) -> Result<Desired, String> {
+    let host = host_facts(settings, facts);
+    let known = host.clone();
+    let read = sources::read(settings, Take::Applied, &(Arc::new(move || known.clone()) as Facts))?;
+    let Loaded { state, diagnostics, pins: _ } = SourcesLoader::default().load(&read.snapshot, &host);
+    let sources = sources::statuses(settings, Some(&read.snapshot));
+    Ok(Desired { state, problems: diagnostics, sources })
+}
+
+/// What the files say, with what is wrong in them and where they come from.
+pub(super) struct Desired {
+    pub state: DesiredState,
+    pub problems: Vec<Diagnostic>,
+    pub sources: Vec<SourceStatus>,
 }
 
 /// One service as it looks now.
@@ -94,6 +104,7 @@ struct Whole {
     trouble: Option<String>,
     state: DesiredState,
     problems: Vec<Diagnostic>,
+    sources: Vec<SourceStatus>,
     unreadable: Option<String>,
     seen: BTreeMap<ServiceId, Seen>,
 }
@@ -135,11 +146,15 @@ async fn whole(settings: &Settings, store: &Store) -> Result<Whole, i32> {
     let asked = engine.facts().await;
     let trouble = asked.as_ref().err().map(ToString::to_string);
     let facts = asked.ok();
-    let (state, problems, unreadable) = match desired(settings, facts.as_ref()) {
-        Ok((state, problems)) => (state, problems, None),
-        Err(error) => (DesiredState::default(), Vec::new(), Some(error)),
+    let (Desired { state, problems, sources }, unreadable) = match desired(settings, facts.as_ref()) {
+        Ok(desired) => (desired, None),
+        Err(error) => {
+            let sources = sources::statuses(settings, None);
+            (Desired { state: DesiredState::default(), problems: Vec::new(), sources }, Some(error))
+        }
     };
-    let mut whole = Whole { facts, trouble, state, problems, unreadable, seen: BTreeMap::new() };
+    let seen = BTreeMap::new();
+    let mut whole = Whole { facts, trouble, state, problems, sources, unreadable, seen };
     let wish = Wish::new(whole.state.clone(), Mono(0));
     let ids: BTreeSet<ServiceId> = whole.state.services.keys().chain(records.keys()).cloned().collect();
     for _round in 0..2 {
@@ -249,13 +264,14 @@ fn host(settings: &Settings, whole: &Whole) -> HostStatus {
             trouble: whole.trouble.clone(),
         },
         desired: DesiredStatus {
-            path: settings.desired.display().to_string(),
+            path: sources::shown(settings),
             revision: String::new(),
             loaded: None,
             services: whole.state.services.len(),
             broken_files: whole.state.broken.keys().cloned().collect(),
             problems: whole.problems.iter().map(Diagnostic::headline).collect(),
             trouble: whole.unreadable.clone(),
+            sources: whole.sources.clone(),
         },
         guard: None,
         store_writable: false,

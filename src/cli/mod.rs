@@ -23,8 +23,10 @@ pub mod schema;
 mod service;
 pub mod show;
 mod simulated;
+mod sources;
 mod status;
 mod supervise;
+mod sync;
 pub mod validate;
 mod why;
 
@@ -85,6 +87,8 @@ pub enum Commands {
     Apply(apply::ApplyArgs),
     /// Keep this host converged: the daemon
     Run(run::RunArgs),
+    /// Look at the repositories and the files now
+    Sync(sync::SyncArgs),
     /// Show every service with its condition
     Status(status::StatusArgs),
     /// Explain one service: what it is, what it waits for, what caused the last change
@@ -127,6 +131,7 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Observe(args) => observe::run(flags, args),
         Commands::Apply(args) => apply::run(flags, args),
         Commands::Run(args) => run::run(flags, args),
+        Commands::Sync(args) => sync::run(flags, args),
         Commands::Status(args) => status::run(flags, args),
         Commands::Why(args) => why::run(flags, args),
         Commands::History(args) => history::run(flags, args),

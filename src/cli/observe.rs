@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::assemble::{Word, load};
+use super::assemble::Word;
 use super::context::{block_on, chain, settings};
-use super::{look, out};
+use super::{look, out, sources};
 use crate::config::{Flags, Settings};
 use crate::controller::observation::{Observation, Observer, observe};
 use crate::controller::records::{Durable, Records};
@@ -48,7 +48,7 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
     let engine = Arc::new(look::docker(settings)?);
     let word = Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
     // The files are not looked at, only where they are: their problems are for `validate`.
-    let root = load(settings, &word)?.snapshot.root;
+    let root = sources::root(settings);
     let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
     let records = store.load_all().map_err(|error| chain(&error))?;
     let session = Durable::new(Arc::new(store)).session().await.map_err(|error| error.to_string())?;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::assemble::Loaded;
-use super::context::chain;
 use super::service::pick_all;
+use super::sources::{self, Facts, Take};
 use crate::config::{Flags, Settings};
 use crate::controller::observation::Observation;
 use crate::controller::saved::SavedPlan;
-use crate::desired;
+use crate::desired::{self, SourcesLoader};
 use crate::desired::ident::ServiceId;
-use crate::source::read_snapshot;
 
 /// What was observed, and the files as the observed host would read them.
 pub(super) struct Remote {
@@ -32,18 +32,24 @@ impl Remote {
             let seen = &observation.host;
             return Err(format!("{place} is an observation of host {seen}, not of {host}: leave --host out"));
         }
-        let snapshot = read_snapshot(&settings.desired).map_err(|error| chain(&error))?;
-        let snapshot = observation.placed(snapshot);
         let environment = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        let (desired, problems) = desired::load(&snapshot, &observation.facts(environment.collect()));
-        Ok(Self { observation, loaded: Loaded { snapshot, desired, problems } })
+        let facts = observation.facts(environment.collect());
+        let known = facts.clone();
+        let read = sources::read(settings, Take::Preview, &(Arc::new(move || known.clone()) as Facts))?;
+        // A repository is mounted from below evenkeel's own state, a directory from where it lies on that host.
+        let of_repository = read.snapshot.tree.is_some();
+        let snapshot = if of_repository { read.snapshot } else { observation.placed(read.snapshot) };
+        let desired::Loaded { state: desired, diagnostics: problems, pins: _ } =
+            SourcesLoader::default().load(&snapshot, &facts);
+        let directories = read.directories;
+        Ok(Self { observation, loaded: Loaded { snapshot, directories, desired, problems } })
     }
 
     /// # Errors
     /// A sentence: a service that was named is in no file.
     pub(super) async fn plan(&self, services: &[String]) -> Result<SavedPlan, String> {
-        let Loaded { snapshot, desired, problems: _ } = &self.loaded;
+        let Loaded { snapshot, desired, problems: _, directories: _ } = &self.loaded;
         let known: Vec<ServiceId> = desired.services.keys().cloned().collect();
         let only: BTreeSet<ServiceId> = pick_all(services, &known)?.into_iter().collect();
         let plan = self.observation.plan(desired, &snapshot.revision.digest, &only).await;

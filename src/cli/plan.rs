@@ -14,6 +14,7 @@ use super::run::EngineKind;
 use super::saved::{Made, make, write};
 use super::service::pick_all;
 use super::show::one_line;
+use super::sources::Take;
 use super::{code, look, out};
 use crate::config::{Flags, Settings};
 use crate::controller::clock;
@@ -109,7 +110,7 @@ async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Planned, String> {
         EngineKind::Simulated => Arc::new(sim::Sim::from(sim::Host::any_image())),
     };
     let word = Word::of(Arc::clone(&engine)).await;
-    let loaded = load(settings, &word)?;
+    let loaded = load(settings, &word, Take::Preview)?;
     let known: Vec<ServiceId> = loaded.desired.services.keys().cloned().collect();
     let only: BTreeSet<ServiceId> = pick_all(&args.services, &known)?.into_iter().collect();
     let store = match args.engine {

@@ -1,5 +1,6 @@
 //! `evenkeel run`: the daemon.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -8,19 +9,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{chain, settings};
+use super::sources::{self, Inbounds};
 use super::{assemble, out, simulated, supervise};
-use crate::config::{DaemonFlags, Flags, Listen, Settings, WatchKind};
-use crate::controller::inbound::Followed;
+use crate::config::{DaemonFlags, Flags, Listen, Settings};
 use crate::controller::progress::Silent;
 use crate::controller::records::{Durable, Records};
 use crate::controller::run::{Daemon, Setup};
 use crate::controller::store::{Store, StoreHealth};
 use crate::controller::trigger::Signal;
+use crate::desired::spec::MountSource;
 use crate::engine::{Engine, Observe};
 use crate::metrics::Metrics;
 use crate::metrics::api::Api;
-use crate::metrics::server::Server;
-use crate::source::{self, DirSource};
+use crate::metrics::server::{Hook, Server};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -80,11 +81,12 @@ async fn daemon(settings: &Settings, kind: EngineKind) -> Result<u8, String> {
         tracing::info!("metrics and status at http://{address}/");
     }
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
-    let setup = setup(settings, kind, store, Arc::clone(&metrics)).await?;
+    let (setup, hooks) = setup(settings, kind, store, Arc::clone(&metrics)).await?;
     let daemon = Daemon::new(setup).await.map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
     let handle = Arc::new(daemon.handle());
     let supervised = supervise::follow(Arc::clone(&handle) as Arc<dyn Api>);
+    let server = server.with_hooks(hooks);
     let serving = tokio::spawn(server.serve(handle, metrics, stop.clone()));
     let reason = daemon.run(signals).await;
     supervised.abort();
@@ -122,34 +124,49 @@ async fn setup(
     kind: EngineKind,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
-) -> Result<Setup, String> {
+) -> Result<(Setup, Vec<Hook>), String> {
     let sim = (kind == EngineKind::Simulated).then(simulated::engine);
     let engine: Arc<dyn Engine> = match &sim {
         None => assemble::engine(settings)?,
         Some(sim) => Arc::new(sim.clone()),
     };
-    let watch = source::Settings {
-        poll: settings.watch == WatchKind::Poll,
-        rescan_ms: settings.intervals.rescan_ms,
-        quiet_ms: settings.limits.removal_quiet_ms,
-    };
-    let (source, updates) = DirSource::watch(&settings.desired, watch)
-        .map_err(|error| format!("cannot follow {}: {error}", settings.desired.display()))?;
     let word = assemble::Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
     let load = assemble::loader(settings, &word);
     let load = match sim {
         Some(sim) => simulated::with_what_is_built_here(load, sim),
         None => load,
     };
+    clear_copies(settings, &store);
+    let Inbounds { inbound, board, hooks } =
+        sources::follow(settings, &assemble::facts(settings, &word), &metrics)?;
     let records: Arc<dyn Records> = Arc::new(Durable::new(store));
-    Ok(Setup {
+    let setup = Setup {
         parts: assemble::parts(settings, (engine, &word), records, metrics, Arc::new(Silent)),
-        inbound: Box::new(Followed { source, updates }),
+        inbound,
         load,
-        path: settings.desired.display().to_string(),
+        path: sources::shown(settings),
         host_name: settings.host.clone(),
+        sources: board,
         resync_ms: settings.intervals.resync_ms,
-    })
+    };
+    Ok((setup, hooks))
+}
+
+/// Of the files that services mount from repositories, those stay that a kept revision names: going back needs them. Done at
+/// the start: what comes up later is a day old before it can go.
+fn clear_copies(settings: &Settings, store: &Store) {
+    match store.load_all() {
+        Ok(records) => {
+            let kept = records.values().flat_map(|record| &record.revisions);
+            let mounts = kept.flat_map(|kept| kept.spec.container.mounts.values());
+            let named = mounts.filter_map(|mount| match &mount.source {
+                MountSource::Bind { path, .. } => Some(PathBuf::from(path)),
+                _ => None,
+            });
+            sources::clear_copies(settings, &named.collect());
+        }
+        Err(error) => tracing::warn!(%error, "old copies of repository files are not cleared away"),
+    }
 }
 
 fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {

@@ -159,6 +159,7 @@ fn heading(host: &HostStatus) {
             "{bad}store:{bad:#} it takes no writes, so nothing is changed until it does (evenkeel doctor tells more)"
         );
     }
+    host.desired.sources.iter().filter(|source| source.kind == "git").for_each(super::sync::line);
     if let Some(why) = &host.desired.trouble {
         say!("{bad}desired state:{bad:#} {}; what was read before stands", one_line(why));
     }

@@ -104,6 +104,9 @@ fn show(report: &WhyReport, now: Timestamp) {
         ),
     );
     fact("defined", format_args!("in {}", status.source));
+    if let Some(commit) = &status.commit {
+        fact("commit", one_line(&commit.to_string()));
+    }
     if !status.order.is_empty() {
         fact("replaced", &status.order);
     }

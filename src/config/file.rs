@@ -45,6 +45,10 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, place: String, path: String, value: &Spanned<DeValue<'_>>) {
+        // Its tables have names of the user's choice; see `sources.rs`.
+        if path == "source" {
+            return;
+        }
         let section = KEYS.iter().any(|key| key.path.split_once('.').is_some_and(|(first, _)| first == path));
         if let (true, DeValue::Table(inner)) = (section, value.get_ref()) {
             return self.table(&path, inner);
@@ -76,7 +80,7 @@ fn unknown(path: &str) -> String {
     format!("there is no setting {}{hint}", path.escape_debug())
 }
 
-fn scalar(value: &DeValue<'_>) -> Option<String> {
+pub(super) fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) => Some(number.to_string()),

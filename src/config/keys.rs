@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Entry, Listen, LogFormat, Settings, WatchKind, duration, size};
+use super::{Entry, Listen, LogFormat, Settings, WatchKind, duration, size, sources};
 use crate::desired::ident::is_name;
+use crate::source::git;
 
 pub(super) struct Key {
     /// As in the file: `log.format`.
@@ -28,8 +29,11 @@ const fn flagged(
 }
 
 /// In the order of the documentation.
-pub(super) static KEYS: [Key; 21] = [
+pub(super) static KEYS: [Key; 24] = [
     key("desired", |s, text| path(text).map(|value| s.desired = value)),
+    key("repo", |s, text| sources::address(text).map(|()| s.repo.url = Some(text.to_owned()))),
+    key("branch", |s, text| git::reference(text).map(|value| s.repo.branch = Some(value))),
+    key("path", |s, text| git::folder(text).map(|value| s.repo.path = Some(value))),
     key("state", |s, text| path(text).map(|value| s.state = value)),
     key("instance", |s, text| name(text).map(|value| s.instance = value)),
     key("host", |s, text| name(text).map(|value| s.host = value)),

@@ -1,8 +1,9 @@
 //! What is true now, for people, the API and metrics: written by passes and the loop, read by anybody at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::sources::SourceBoard;
 use super::trigger::Key;
 use crate::desired::ident::ServiceId;
 use crate::metrics::api::{DesiredStatus, EngineStatus, GuardStatus, HostStatus, StatusReport};
@@ -39,6 +40,7 @@ struct Inner {
     turned: Mono,
     /// When the engine's containers were last listed.
     listed: Mono,
+    sources: Arc<SourceBoard>,
 }
 
 /// See the module. No lock is ever held across an await.
@@ -151,7 +153,9 @@ impl Board {
             let next_look_ms = entry.due.map(|due| due.since(now));
             ServiceStatus { next_look_ms, ..entry.status.clone() }
         });
-        StatusReport { host: inner.host.clone(), services: services.collect() }
+        let mut host = inner.host.clone();
+        host.desired.sources = inner.sources.all();
+        StatusReport { host, services: services.collect() }
     }
 
     #[must_use]
@@ -174,6 +178,11 @@ impl Board {
 
     pub fn set_guard(&self, guard: Option<GuardStatus>) {
         self.write().host.guard = guard;
+    }
+
+    /// Where word of the sources is found.
+    pub fn set_sources(&self, sources: Arc<SourceBoard>) {
+        self.write().sources = sources;
     }
 
     pub fn first_look_done(&self) {

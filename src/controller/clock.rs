@@ -63,6 +63,12 @@ pub fn wall() -> Timestamp {
     })
 }
 
+/// The same for what compares with time stamps of files.
+#[must_use]
+pub fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 /// A clock that moves only when told: for tests and for `plan`, which plays the future without living through it.
 /// Clones are the same clock.
 #[derive(Debug, Clone)]

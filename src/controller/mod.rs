@@ -26,6 +26,7 @@ pub mod records;
 pub mod relist;
 pub mod run;
 pub mod saved;
+pub mod sources;
 pub mod store;
 pub mod takeover;
 pub mod trigger;

@@ -19,6 +19,7 @@ use super::inbound::{Inbound, Loader};
 use super::queue::Reason;
 use super::records::RecordsError;
 use super::relist::{self, Relist};
+use super::sources::SourceBoard;
 use super::takeover;
 use super::trigger::{Key, Mail, Signal};
 use crate::engine::{EngineError, Observe};
@@ -44,6 +45,8 @@ pub struct Setup {
     pub path: String,
     /// The host's name in the desired state.
     pub host_name: String,
+    /// Where word of the sources is found.
+    pub sources: Arc<SourceBoard>,
     /// The regular look at everything (DESIGN.md 7: 5 min). Milliseconds.
     pub resync_ms: u64,
 }
@@ -98,7 +101,7 @@ impl Daemon {
     /// # Errors
     /// The records cannot be read.
     pub async fn new(setup: Setup) -> Result<Self, RunError> {
-        let Setup { parts, inbound, load, path, host_name, resync_ms } = setup;
+        let Setup { parts, inbound, load, path, host_name, sources, resync_ms } = setup;
         let session = parts.records.session().await?;
         let host = Arc::new(Host::new(parts, session));
         for id in host.records.services().await? {
@@ -106,6 +109,7 @@ impl Daemon {
             host.guard.note(&id, false, &record.source);
         }
         let now = host.clock.now();
+        host.board.set_sources(sources);
         host.board.turn(now.mono);
         host.board.list(now.mono);
         host.board.set_host(|status| {

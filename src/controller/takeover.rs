@@ -123,6 +123,7 @@ fn tell(host: &Host, revision: String, state: &DesiredState, diagnostics: &[Diag
             broken_files: state.broken.keys().cloned().collect(),
             problems: problems.iter().map(|found| found.headline()).collect(),
             trouble: None,
+            sources: Vec::new(),
         };
     });
 }

@@ -20,14 +20,17 @@ mod position;
 mod redact;
 pub mod secret;
 pub mod snapshot;
+mod sources;
 pub mod spec;
 pub mod suggest;
 mod toplevel;
+pub mod tree;
 mod variables;
 
 pub use files::hosts;
 pub use load::{Loader, load};
 pub use pauses::Pauses;
+pub use sources::{Loaded, SourcesLoader};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::tree::Tree;
 
 /// A path below the root of the desired state: `/`-separated, no `.` or `..` parts, never absolute.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,8 +64,35 @@ pub enum FileContent {
 pub struct SourceRevision {
     /// Hex digest over all paths and contents: equal text, equal revision.
     pub digest: String,
-    /// A Git commit, when the source is a repository.
-    pub commit: Option<String>,
+    /// When the source is a repository.
+    pub commit: Option<Commit>,
+}
+
+/// A Git commit, as far as people ask for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Full, lower-case hex.
+    pub id: String,
+    /// Name of the author, without the address: it is shown to everybody who may see the status.
+    pub author: String,
+    /// First line of the message.
+    pub subject: String,
+    /// When it was committed, by the committer's clock. Seconds since 1970.
+    pub at: i64,
+}
+
+impl Commit {
+    /// As many digits as people read.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.id.get(..8).unwrap_or(&self.id)
+    }
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {}: {}", self.short(), self.author, self.subject)
+    }
 }
 
 /// Every file of the desired state. An error while reading the directory itself never becomes a snapshot.
@@ -74,6 +104,14 @@ pub struct Snapshot {
     /// `*.toml` files, `.env` files, and the payload files that `env_file` names. Names starting with `.` or `_` (but
     /// for `.env`) are left out by the source.
     pub files: BTreeMap<RelPath, FileContent>,
+    /// Everything there is, and since which commit, when the source is a repository. A directory is mounted as it lies there.
+    pub tree: Option<Arc<Tree>>,
+    /// Name of the source, for people. Files are told with it when there are several.
+    pub name: String,
+    /// Further sources of the same desired state, each with a root of its own.
+    pub beside: Vec<Arc<Snapshot>>,
+    /// Sources that are configured and could not be read yet: what they define is not known, so nothing may be removed.
+    pub missing: BTreeMap<String, String>,
 }
 
 /// What the loader must know of the host. No clock, no environment look-ups: the shell collects it.

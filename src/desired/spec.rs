@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ident::{ProjectName, ServiceName};
 use super::secret::Sensitive;
+use super::snapshot::Commit;
 
 /// What one service should be on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,29 @@ pub struct SourcePlace {
     /// Every file that had a part in this service (override files, `.env`, `env_file`s); a fault in one freezes it.
     #[serde(default)]
     pub files: BTreeSet<String>,
+    /// The commit that brought the definition as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
+}
+
+impl SourcePlace {
+    /// For a label: `shop/web.toml:3`, and with a commit `shop/web.toml:3@<its whole id>`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.commit {
+            Some(commit) => format!("{}:{}@{}", self.file, self.line, commit.id),
+            None => format!("{}:{}", self.file, self.line),
+        }
+    }
+
+    /// For people: `shop/web.toml:3`, and with a commit `shop/web.toml:3 in 1a2b3c4d by Ada: Use 1.28`.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.commit {
+            Some(commit) => format!("{}:{} in {commit}", self.file, self.line),
+            None => format!("{}:{}", self.file, self.line),
+        }
+    }
 }
 
 /// What the engine bakes into a container at creation. A change of any field means a new container.
@@ -312,6 +336,10 @@ pub enum MountSource {
         propagation: Option<String>,
         /// SELinux relabelling: `z` or `Z`.
         selinux: Option<char>,
+        /// Digest of what the repository says is in there; a change of it replaces, because a container does not see files
+        /// that take the place of those it has open. `None`: not from a repository.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<String>,
     },
     Volume {
         /// The engine's name of the volume; `None`: anonymous, handed over to the successor.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::ident::ServiceId;
+use crate::desired::snapshot::Commit;
 use crate::state::condition::ServiceStatus;
 use crate::state::record::{HistoryEntry, HistoryEvent, Hold, KeptRevision, Record, RevisionVerdict};
 use crate::state::time::Timestamp;
@@ -95,6 +96,8 @@ pub enum ApiErrorKind {
     TooLarge,
     /// Not allowed on this listener.
     Forbidden,
+    /// Not signed by whoever may ask for this.
+    Unauthorized,
     /// The store or the engine is away.
     Unavailable,
     Internal,
@@ -172,6 +175,33 @@ pub struct DesiredStatus {
     pub problems: Vec<String>,
     /// The directory itself could not be read.
     pub trouble: Option<String>,
+    /// Where it comes from. Filled in for repositories and for several sources side by side.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// One source of the desired state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceStatus {
+    pub name: String,
+    /// `directory` or `git`.
+    pub kind: String,
+    /// The directory, or the repository with branch and path.
+    pub place: String,
+    /// In force now.
+    pub commit: Option<Commit>,
+    /// Who signed it, when signatures are asked for.
+    pub signer: Option<String>,
+    /// How the last sync ended: applied, unchanged, unverified, failed.
+    pub result: Option<String>,
+    /// When it was last tried.
+    pub tried: Option<Timestamp>,
+    /// When it last went well.
+    pub synced: Option<Timestamp>,
+    /// Why the last sync did not go well. What was in force still is.
+    pub trouble: Option<String>,
+    /// How many tries have ended so in a row.
+    pub failures: u32,
 }
 
 /// Removals that wait for consent.
@@ -244,6 +274,9 @@ pub struct RevisionRow {
     /// Why it came: `shop/web.toml:3 changed image`.
     pub cause: String,
     pub source: String,
+    /// The commit that brought it.
+    #[serde(default)]
+    pub commit: Option<Commit>,
     pub since: Timestamp,
     pub good_since: Option<Timestamp>,
     /// Last lines of the failed container's log. Only given to the local socket: programs print secrets.
@@ -264,6 +297,7 @@ impl RevisionRow {
             verdict: kept.verdict.clone(),
             cause: kept.cause.clone(),
             source: format!("{}:{}", source.file, source.line),
+            commit: source.commit.clone(),
             since: kept.since,
             good_since: kept.good_since,
             evidence: kept.evidence.clone(),
@@ -305,6 +339,9 @@ pub struct HistoryRow {
     pub number: Option<u64>,
     pub image: String,
     pub reason: String,
+    /// The commit that brought the revision.
+    #[serde(default)]
+    pub commit: Option<Commit>,
 }
 
 impl HistoryRow {
@@ -318,6 +355,7 @@ impl HistoryRow {
             number: entry.number,
             image: entry.image.clone(),
             reason: entry.reason.clone(),
+            commit: entry.commit.clone(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod client;
 mod register;
 pub mod server;
 mod service;
+mod sync;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ use crate::state::time::Timestamp;
 use register::Registrar;
 pub use service::ServiceGauges;
 use service::ServiceSeries;
+pub use sync::SyncOutcome;
+use sync::SyncSeries;
 
 /// The registry refused a series, or its text could not be written.
 #[derive(Debug, Error)]
@@ -107,6 +110,7 @@ pub struct Metrics {
     /// Age of the oldest entry when it was told and the moment it was told: the scrape adds what passed since.
     oldest: Mutex<Option<(Duration, Instant)>>,
     services: ServiceSeries,
+    syncs: SyncSeries,
     rollout_duration: HistogramVec,
     engine_requests: IntCounterVec,
     engine_duration: HistogramVec,
@@ -134,6 +138,11 @@ const CALL_BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
 const ROLLOUT_BUCKETS: [f64; 9] = [1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0, 180.0, 600.0];
 /// A cached layer to a large image on a slow line.
 const PULL_BUCKETS: [f64; 9] = [0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0, 1800.0];
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds(at: Timestamp) -> f64 {
+    at.0 as f64 / 1000.0
+}
 
 impl Metrics {
     /// A registry of its own with every series, and the process collector.
@@ -169,6 +178,7 @@ impl Metrics {
                 .counter("evenkeel_queue_retries_total", "Passes that were put back with a backoff.")?,
             oldest: Mutex::new(None),
             services: ServiceSeries::register(&r)?,
+            syncs: SyncSeries::register(&r)?,
             rollout_duration: r.histograms(
                 "evenkeel_rollout_duration_seconds",
                 "From the first act of a rollout to its end, by update order and outcome.",
@@ -332,7 +342,7 @@ impl Metrics {
         self.desired_broken_files.set(as_i64(load.broken_files));
         self.desired_services.set(as_i64(load.services));
         #[allow(clippy::cast_precision_loss)]
-        self.desired_last_load.set(load.at.0 as f64 / 1000.0);
+        self.desired_last_load.set(seconds(load.at));
     }
 
     /// The desired state could not be read: what was known before stands.
@@ -359,6 +369,16 @@ impl Metrics {
     /// The source of the desired state can be read, or not: what it says is another matter.
     pub fn desired_readable(&self, readable: bool) {
         self.desired_readable.set(i64::from(readable));
+    }
+
+    /// A repository was synced, or was not.
+    pub fn synced(&self, outcome: &SyncOutcome<'_>) {
+        self.syncs.synced(outcome);
+    }
+
+    /// A webhook request was answered.
+    pub fn webhook(&self, kind: &str, result: &str) {
+        self.syncs.webhook(kind, result);
     }
 
     /// Something changed in the directory of the desired state.

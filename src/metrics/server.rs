@@ -5,6 +5,7 @@
 
 mod routes;
 mod socket;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,6 +26,7 @@ use super::Metrics;
 use super::api::Api;
 use routes::{Origin, Routes};
 use socket::LocalSocket;
+pub use webhook::Hook;
 
 /// Connections at a time on each listener. A scraper needs one.
 const MOST_CONNECTIONS: usize = 64;
@@ -60,6 +62,7 @@ fn hint(error: &std::io::Error) -> &'static str {
 pub struct Server {
     tcp: Option<TcpListener>,
     local: Option<LocalSocket>,
+    hooks: Vec<Hook>,
 }
 
 impl Server {
@@ -82,7 +85,7 @@ impl Server {
         if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
             tracing::warn!(%address, "metrics and status are readable by everyone who reaches this address; they carry no secrets, but names and images");
         }
-        Ok(Self { tcp, local })
+        Ok(Self { tcp, local, hooks: Vec::new() })
     }
 
     /// Where TCP clients find it; the port is the real one when 0 was asked for.
@@ -91,10 +94,17 @@ impl Server {
         self.tcp.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Takes webhooks, too.
+    #[must_use]
+    pub fn with_hooks(mut self, hooks: Vec<Hook>) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
     /// Answers until `stop`, then lets answers under way end (5 s at most). Removes the socket.
     pub async fn serve(self, api: Arc<dyn Api>, metrics: Arc<Metrics>, stop: CancellationToken) {
-        let Self { tcp, local } = self;
-        let routes = Arc::new(Routes::new(api, metrics));
+        let Self { tcp, local, hooks } = self;
+        let routes = Arc::new(Routes::new(api, metrics, hooks));
         let network = async {
             if let Some(listener) = tcp {
                 listen(listener, Origin::Network, &routes, &stop).await;

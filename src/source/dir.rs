@@ -94,6 +94,10 @@ impl Drop for DirSource {
 }
 
 impl Updates {
+    pub(super) fn of(latest: watch::Receiver<Option<Update>>) -> Self {
+        Self { latest }
+    }
+
     /// The next update that has not been seen; of several the latest. `None` when the source has ended. May be dropped and
     /// called again.
     pub async fn next(&mut self) -> Option<Update> {

@@ -4,9 +4,12 @@ pub mod debounce;
 pub mod dir;
 mod dir_watch;
 mod file;
+pub mod git;
 mod known;
 mod payload;
 pub mod read;
+mod several;
 
 pub use dir::{DirSource, Published, Settings, Update, Updates};
 pub use read::{SourceError, read_payload, read_snapshot};
+pub use several::combine;

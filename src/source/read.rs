@@ -20,9 +20,9 @@ use super::payload::Named;
 use crate::desired::snapshot::{FileContent, RelPath, Snapshot, SourceRevision};
 
 /// All files together. Bytes.
-const TOTAL_LIMIT: u64 = 256 << 20;
+pub(super) const TOTAL_LIMIT: u64 = 256 << 20;
 /// Names below the root, also of files that are not read. More is a wrong path (`/`), not a desired state.
-const ENTRY_LIMIT: usize = 100_000;
+pub(super) const ENTRY_LIMIT: usize = 100_000;
 /// Folders within folders.
 const DEPTH_LIMIT: usize = 32;
 /// Reads of a directory that changes while it is read.
@@ -42,6 +42,8 @@ pub enum SourceError {
     Unreadable { path: PathBuf, reason: String },
     #[error("the desired state {} is too large: {what}", path.display())]
     TooLarge { path: PathBuf, what: String },
+    #[error("the repository {name}: {error}")]
+    Repository { name: String, error: super::git::GitError },
     #[error("the desired state {} changed during each of {ATTEMPTS} reads; it is read again", .0.display())]
     Unstable(PathBuf),
 }
@@ -152,7 +154,7 @@ impl<'a> Walk<'a> {
         }
         walk.read_named()?;
         let revision = SourceRevision { digest: digest(&walk.facts), commit: None };
-        let snapshot = Arc::new(Snapshot { revision, root: text, files: walk.files });
+        let snapshot = Arc::new(Snapshot { revision, root: text, files: walk.files, ..Snapshot::default() });
         Ok(Reading { known: Known::of(snapshot, walk.facts), folders: walk.folders })
     }
 
@@ -351,12 +353,12 @@ pub(super) fn folder_of(real: &Path) -> Option<(PathBuf, FolderId)> {
 }
 
 /// Read whether something names it or not. Editors' temporary files all end otherwise: `4913`, `.swp`, `~`, `.tmp`, `#x#`.
-fn is_state(name: &str) -> bool {
+pub(super) fn is_state(name: &str) -> bool {
     name.ends_with(".toml") || name.ends_with(".env")
 }
 
 /// Hidden by the language's rule.
-fn is_left_out(name: &str) -> bool {
+pub(super) fn is_left_out(name: &str) -> bool {
     name.starts_with(['.', '_']) && name != ".env"
 }
 

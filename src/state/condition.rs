@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
+use crate::desired::snapshot::Commit;
 
 /// One word for where a service stands. The words are those of the metric `evenkeel_service_condition{condition}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -109,6 +110,9 @@ pub struct ServiceStatus {
     pub order: String,
     /// Where it is defined: `shop/web.toml:3`.
     pub source: String,
+    /// The commit that brought what serves, when it came from a repository.
+    #[serde(default)]
+    pub commit: Option<Commit>,
     pub containers: Vec<ContainerStatusRow>,
     /// When it is looked at again by itself; milliseconds from now.
     pub next_look_ms: Option<u64>,

@@ -31,7 +31,7 @@ impl<'a> Pass<'a> {
         };
         self.keep_image(roll.kept);
         let kept = roll.kept;
-        let source = format!("{}:{}", kept.spec.source.file, kept.spec.source.line);
+        let source = kept.spec.source.label();
         let labels = OwnLabels {
             owner: self.inputs.owner.to_owned(),
             service: self.inputs.id.clone(),

@@ -293,7 +293,10 @@ impl<'a> Pass<'a> {
         let Some(Wanted::Run(wanted)) = self.inputs.desired else { return };
         if let Some(kept) = self.record.revisions.iter_mut().find(|kept| kept.id == *id) {
             // Same container spec by hash; limits, networks and policy may have changed and belong to it now.
+            // The commit is the one that brought the revision, not the last one that touched its file.
+            let commit = kept.spec.source.commit.take();
             kept.spec = wanted.spec.clone();
+            kept.spec.source.commit = commit.or(kept.spec.source.commit.take());
         } else if let Some(image) = self.image_of(wanted, id) {
             let cause = self.cause_of(wanted);
             self.record.sequence += 1;
@@ -338,7 +341,7 @@ impl<'a> Pass<'a> {
 
     /// Why this revision is wanted: the fields that differ from what was wanted before, and the place.
     pub(super) fn cause_of(&self, wanted: &Revision) -> String {
-        let place = format!("{}:{}", wanted.spec.source.file, wanted.spec.source.line);
+        let place = wanted.spec.source.told();
         let before = self
             .record
             .intent
@@ -394,7 +397,9 @@ impl<'a> Pass<'a> {
         let kept = revision.as_ref().and_then(|id| target::kept(&self.record, id));
         let image = kept.map(|kept| kept.spec.container.image.clone()).unwrap_or_default();
         let number = kept.map(|kept| kept.number);
-        self.history.push(HistoryEntry { at: self.inputs.now.wall, revision, number, event, image, reason });
+        let commit = kept.and_then(|kept| kept.spec.source.commit.clone());
+        let at = self.inputs.now.wall;
+        self.history.push(HistoryEntry { at, revision, number, event, image, reason, commit });
     }
 
     pub fn set_verdict(&mut self, id: &RevisionId, verdict: RevisionVerdict) {

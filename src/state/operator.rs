@@ -91,6 +91,7 @@ pub fn hold(record: &Record, reason: &str, expires: Option<Timestamp>, now: Time
             event: HistoryEvent::Held,
             image: String::new(),
             reason: reason.to_owned(),
+            commit: None,
         },
     };
     Ok((changed, line))
@@ -111,6 +112,7 @@ pub fn release(record: &Record, now: Timestamp) -> Operated {
         event: HistoryEvent::Released,
         image: String::new(),
         reason,
+        commit: None,
     };
     Ok((changed, line))
 }
@@ -153,5 +155,6 @@ fn entry(kept: &KeptRevision, event: HistoryEvent, reason: &str, now: Timestamp)
         event,
         image: kept.spec.container.image.clone(),
         reason: reason.to_owned(),
+        commit: kept.spec.source.commit.clone(),
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::observed::{ContainerId, EngineSession, ImageId};
 use super::time::{EngineStamp, Mono, Timestamp};
 use crate::desired::hash::SpecHash;
+use crate::desired::snapshot::Commit;
 use crate::desired::spec::ServiceSpec;
 
 /// A revision: a spec and the image it resolved to. A tag that moved is another revision. 64 hex digits.
@@ -214,6 +215,9 @@ pub struct HistoryEntry {
     pub event: HistoryEvent,
     pub image: String,
     pub reason: String,
+    /// The commit that brought the revision, when it came from a repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

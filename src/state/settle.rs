@@ -174,5 +174,6 @@ fn history(record: &Record, planned: &Planned, outcome: &Outcome, now: Now) -> V
         revision: good,
         event,
         reason: planned.cause.0.clone(),
+        commit: kept.and_then(|kept| kept.spec.source.commit.clone()),
     }]
 }

@@ -73,6 +73,10 @@ pub fn status(
         source: wanted
             .map(|spec| format!("{}:{}", spec.source.file, spec.source.line))
             .unwrap_or_else(|| record.source.clone()),
+        commit: kept.map_or_else(
+            || wanted.and_then(|spec| spec.source.commit.clone()),
+            |kept| kept.spec.source.commit.clone(),
+        ),
         containers: observed.containers.iter().map(|container| row(container, shown)).collect(),
         next_look_ms: None,
     }

@@ -42,6 +42,7 @@ fn make_good() -> Good {
                 event: HistoryEvent::Committed,
                 image: "web:1".to_owned(),
                 reason: "a change".to_owned(),
+                commit: None,
             };
             store.save(&id, &record, &[line]).unwrap();
             records.entry(id).or_default().push(record);

@@ -47,6 +47,7 @@ pub fn snapshot(files: &[(String, Vec<u8>)]) -> Snapshot {
         files: all
             .filter_map(|(path, bytes)| Some((RelPath::new(path)?, FileContent::Read(bytes.clone()))))
             .collect(),
+        ..Snapshot::default()
     }
 }
 

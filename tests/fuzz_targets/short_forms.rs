@@ -274,7 +274,7 @@ fn long_volumes(spec: &ServiceSpec) -> String {
     let rows = spec.container.mounts.iter().map(|(target, Mount { source, read_only })| {
         let common = format!("target = {}, read_only = {read_only}", quoted(&dollars(target)));
         match source {
-            MountSource::Bind { path, create, propagation, selinux } => {
+            MountSource::Bind { path, create, propagation, selinux, content: _ } => {
                 let mut bind = format!("create_host_path = {create}");
                 if let Some(word) = propagation {
                     write!(bind, ", propagation = {}", quoted(word)).unwrap();

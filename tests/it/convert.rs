@@ -119,7 +119,10 @@ fn bind(
     read_only: bool,
 ) -> Mount {
     let propagation = propagation.map(str::to_owned);
-    Mount { source: MountSource::Bind { path: path.to_owned(), create, propagation, selinux }, read_only }
+    Mount {
+        source: MountSource::Bind { path: path.to_owned(), create, propagation, selinux, content: None },
+        read_only,
+    }
 }
 
 fn mounted(creation: &mut Creation, target: &str, mount: Mount) {

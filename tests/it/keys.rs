@@ -50,7 +50,12 @@ pub fn snapshot(text: &str) -> Snapshot {
     ];
     let files =
         files.map(|(path, text)| (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec())));
-    Snapshot { revision: SourceRevision::default(), root: "/srv/desired".to_owned(), files: files.into() }
+    Snapshot {
+        revision: SourceRevision::default(),
+        root: "/srv/desired".to_owned(),
+        files: files.into(),
+        ..Snapshot::default()
+    }
 }
 
 pub fn host() -> HostFacts {
@@ -112,7 +117,7 @@ pub fn view(spec: &ServiceSpec, at: &str) -> Value {
 
 fn show_mount(target: &str, mount: &Mount) -> String {
     let source = match &mount.source {
-        MountSource::Bind { path, create, propagation, selinux } => {
+        MountSource::Bind { path, create, propagation, selinux, content: _ } => {
             let create = if *create { " create" } else { "" };
             let more: String = propagation
                 .iter()

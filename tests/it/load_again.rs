@@ -80,6 +80,7 @@ fn snapshot(files: &BTreeMap<usize, FileContent>) -> Snapshot {
         revision: SourceRevision::default(),
         root: "/srv/desired".to_owned(),
         files: files.iter().map(|(at, content)| (path(at), content.clone())).collect(),
+        ..Snapshot::default()
     }
 }
 

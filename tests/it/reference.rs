@@ -57,6 +57,7 @@ fn every_example_of_the_reference_loads() {
                     (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec()))
                 })
                 .collect(),
+            ..Snapshot::default()
         };
         let host =
             HostFacts { name: "fra1".to_owned(), home: Some("/root".to_owned()), ..HostFacts::default() };

@@ -54,6 +54,7 @@ pub fn snapshot(files: Files<'_>) -> Snapshot {
         revision: SourceRevision { digest, commit: None },
         root: "/desired".to_owned(),
         files: files.iter().map(|(path, text)| (RelPath::new(path).unwrap(), content(text))).collect(),
+        ..Snapshot::default()
     }
 }
 
@@ -217,6 +218,7 @@ impl Rig {
                 load(snapshot, &HostFacts { name: name.to_owned(), ..HostFacts::default() })
             }),
             path: "/desired".to_owned(),
+            sources: Arc::default(),
             host_name: name.to_owned(),
             resync_ms: 300_000,
         };

@@ -41,6 +41,7 @@ pub fn web_status() -> ServiceStatus {
         revision_number: Some(1),
         rejected: Some("bbbbbbbb".to_owned()),
         order: "stop-first".to_owned(),
+        commit: None,
         source: "shop/web.toml:3".to_owned(),
         containers: Vec::new(),
         next_look_ms: None,
@@ -57,6 +58,7 @@ fn rejected() -> RevisionRow {
         good: false,
         verdict: RevisionVerdict::Rejected { reason: "exited with 1".to_owned(), at: Timestamp(2_000) },
         cause: "shop/web.toml:3 changed image".to_owned(),
+        commit: None,
         source: "shop/web.toml:3".to_owned(),
         since: Timestamp(1_500),
         good_since: None,
@@ -98,6 +100,7 @@ impl Api for Fake {
             revision: None,
             number: None,
             image: "nginx:1".to_owned(),
+            commit: None,
             reason: String::new(),
         }])
     }

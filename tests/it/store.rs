@@ -34,6 +34,7 @@ fn entry(number: u64) -> HistoryEntry {
         event: HistoryEvent::Committed,
         image: "web:1".to_owned(),
         reason: format!("change {number}"),
+        commit: None,
     }
 }
 

@@ -53,6 +53,11 @@ pub fn spec(image: &str) -> ServiceSpec {
             depends_on: BTreeMap::new(),
             update: UpdateConfig::default(),
         },
-        source: SourcePlace { file: "shop/web.toml".to_owned(), line: 1, files: BTreeSet::new() },
+        source: SourcePlace {
+            file: "shop/web.toml".to_owned(),
+            line: 1,
+            files: BTreeSet::new(),
+            commit: None,
+        },
     }
 }

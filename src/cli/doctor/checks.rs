@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::Finding;
+use super::{Finding, repositories};
 use crate::cli::context::chain;
-use crate::cli::look;
+use crate::cli::look::{self, Desired};
+use crate::cli::sources;
 use crate::config::{Listen, Settings};
 use crate::controller::clock;
 use crate::controller::store::Store;
@@ -30,6 +31,7 @@ pub(super) async fn all(settings: &Settings) -> Vec<Finding> {
         findings.push(disk(settings, facts));
     }
     findings.push(time(facts.as_ref()));
+    findings.extend(repositories::all(settings));
     findings.push(desired(settings, facts.as_ref()));
     findings.push(state(settings, daemon));
     findings.push(port(settings, daemon).await);
@@ -177,8 +179,8 @@ fn time(facts: Option<&EngineFacts>) -> Finding {
 }
 
 fn desired(settings: &Settings, facts: Option<&EngineFacts>) -> Finding {
-    let path = settings.desired.display();
-    let (state, problems) = match look::desired(settings, facts) {
+    let path = sources::shown(settings);
+    let Desired { state, problems, .. } = match look::desired(settings, facts) {
         Ok(loaded) => loaded,
         Err(error) => {
             return Finding::fail(

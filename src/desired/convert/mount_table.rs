@@ -93,7 +93,7 @@ fn bind(reader: &mut Reader<'_, '_>, source: &Field<'_>, options: Option<Fields<
             selinux = reader.choice(&field, "SELinux mode", manifest::Selinux::WORDS)?.chars().next();
         }
     }
-    Some(MountSource::Bind { path, create, propagation, selinux })
+    Some(MountSource::Bind { path, create, propagation, selinux, content: None })
 }
 
 fn volume(

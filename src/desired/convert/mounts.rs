@@ -172,6 +172,7 @@ fn source_of(reader: &mut Reader<'_, '_>, item: &Field<'_>, source: &str, rest: 
             create: true,
             propagation: None,
             selinux: None,
+            content: None,
         });
     }
     if source.contains('/') {

@@ -94,7 +94,7 @@ pub(super) fn place(fields: &Fields<'_>) -> SourcePlace {
     let header = &fields.table.header;
     let mut files = BTreeSet::from([header.file.clone()]);
     fields.table.entries.iter().for_each(|entry| collect_files(&entry.value, &mut files));
-    SourcePlace { file: header.file.clone(), line: 0, files }
+    SourcePlace { file: header.file.clone(), line: 0, files, commit: None }
 }
 
 fn collect_files(node: &Node, files: &mut BTreeSet<String>) {

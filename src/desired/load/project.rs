@@ -320,7 +320,8 @@ impl<'a> Loading<'a> {
         let declared = networks.chain(volumes).map(|declared| declared.span.file.clone());
         draft.files.extend(declared.filter(|file| !file.is_empty()));
         let (line, _) = self.positions.of(&draft.header.file, draft.header.start);
-        spec.source = SourcePlace { file: draft.header.file.clone(), line, files: draft.files.clone() };
+        spec.source =
+            SourcePlace { file: draft.header.file.clone(), line, files: draft.files.clone(), commit: None };
         spec
     }
 }

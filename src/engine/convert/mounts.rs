@@ -28,7 +28,7 @@ pub fn lists(creation: &Creation, api: (u32, u32)) -> MountLists {
     let mut lists = MountLists::default();
     for (target, mount) in &creation.spec.mounts {
         match &mount.source {
-            MountSource::Bind { path, create, propagation, selinux } => {
+            MountSource::Bind { path, create, propagation, selinux, content: _ } => {
                 let propagation = propagation.as_deref();
                 match bind_line(path, target, mount.read_only, propagation, *selinux) {
                     Some(line) if *create || selinux.is_some() => lists.binds.push(line),

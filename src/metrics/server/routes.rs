@@ -11,6 +11,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::webhook::{self, Hook, Kind};
 use crate::desired::ident::ServiceId;
 use crate::metrics::Metrics;
 use crate::metrics::api::{Api, ApiError, ApiErrorKind, Approval, Command, HoldRequest, RollbackRequest};
@@ -51,6 +52,7 @@ enum Route {
     Order(ServiceId, Verb),
     Approve,
     Sync,
+    Webhook(Kind),
 }
 
 #[derive(Clone, Copy)]
@@ -73,6 +75,7 @@ impl Route {
             ["v1", "history"] => Self::History,
             ["v1", "approve"] => Self::Approve,
             ["v1", "sync"] => Self::Sync,
+            ["v1", "webhook", kind] => Self::Webhook(Kind::of(kind)?),
             ["v1", "services", project, service] => Self::Why(ServiceId::new(project, service)?),
             ["v1", "services", project, service, verb] => {
                 let verb = match *verb {
@@ -89,18 +92,19 @@ impl Route {
     }
 
     fn writes(&self) -> bool {
-        matches!(self, Self::Order(..) | Self::Approve | Self::Sync)
+        matches!(self, Self::Order(..) | Self::Approve | Self::Sync | Self::Webhook(_))
     }
 }
 
 pub(super) struct Routes {
     api: Arc<dyn Api>,
     metrics: Arc<Metrics>,
+    hooks: Vec<Hook>,
 }
 
 impl Routes {
-    pub(super) fn new(api: Arc<dyn Api>, metrics: Arc<Metrics>) -> Self {
-        Self { api, metrics }
+    pub(super) fn new(api: Arc<dyn Api>, metrics: Arc<Metrics>, hooks: Vec<Hook>) -> Self {
+        Self { api, metrics, hooks }
     }
 
     /// Total: every request gets an answer.
@@ -131,11 +135,31 @@ impl Routes {
         if *method != Method::POST {
             return Ok(wrong_method("POST"));
         }
+        if let Route::Webhook(kind) = route {
+            return self.webhook(kind, request).await;
+        }
         if origin == Origin::Network {
             let message = "orders are taken on the local socket only: run the command on the host itself";
             return Err(ApiError::new(ApiErrorKind::Forbidden, message));
         }
         self.write(route, request.into_body()).await
+    }
+
+    /// Signed by itself, so it may come from anywhere.
+    async fn webhook(&self, kind: Kind, request: Request<Incoming>) -> Result<Answer, ApiError> {
+        let (head, body) = request.into_parts();
+        match webhook::receive(&self.hooks, kind, &head.headers, body).await {
+            Ok(accepted) => {
+                self.metrics.webhook(kind.as_str(), "accepted");
+                let mut answer = json(&accepted)?;
+                *answer.status_mut() = StatusCode::ACCEPTED;
+                Ok(answer)
+            }
+            Err(refused) => {
+                self.metrics.webhook(kind.as_str(), refused.result);
+                Err(refused.error)
+            }
+        }
     }
 
     async fn read(&self, origin: Origin, route: Route, query: Option<&str>) -> Result<Answer, ApiError> {
@@ -158,7 +182,7 @@ impl Routes {
                 let (service, limit) = history_query(query.unwrap_or_default())?;
                 json(&self.api.history(service.as_ref(), limit).await?)
             }
-            Route::Index | Route::Order(..) | Route::Approve | Route::Sync => {
+            Route::Index | Route::Order(..) | Route::Approve | Route::Sync | Route::Webhook(_) => {
                 Ok(answer(StatusCode::OK, TEXT, INDEX))
             }
         }
@@ -266,6 +290,7 @@ fn refusal(error: &ApiError) -> Answer {
         ApiErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ApiErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ApiErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ApiErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ApiErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ApiErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };

@@ -128,7 +128,13 @@ async fn no_command_at_all_leaves_the_images_entrypoint_alone() {
 async fn a_missing_host_path_is_made_when_asked_and_refused_when_not() {
     let Some(world) = World::new() else { return };
     let bind = |path: &str, create| Mount {
-        source: MountSource::Bind { path: path.to_owned(), create, propagation: None, selinux: None },
+        source: MountSource::Bind {
+            path: path.to_owned(),
+            create,
+            propagation: None,
+            selinux: None,
+            content: None,
+        },
         read_only: true,
     };
     let folder = world.host.root().join("host");

@@ -84,6 +84,7 @@ fn line(number: u64) -> HistoryEntry {
         event: HistoryEvent::Committed,
         image: "web:1".to_owned(),
         reason: format!("change {number}"),
+        commit: None,
     }
 }
 

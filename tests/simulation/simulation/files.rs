@@ -152,6 +152,7 @@ impl Files {
             revision: SourceRevision { digest, commit: None },
             root: "/desired".to_owned(),
             files: files.collect(),
+            ..Snapshot::default()
         })
     }
 

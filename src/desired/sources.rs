@@ -1,0 +1,245 @@
+//! Several sources as one desired state, and what a repository adds to a service: the content it mounts, and its commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, Span};
+use super::hash::SpecHash;
+use super::ident::{ProjectName, ServiceId};
+use super::snapshot::{Commit, HostFacts, Snapshot};
+use super::tree::Pin;
+use super::{DesiredState, Guard, Loader, Revision, Wanted};
+
+/// Loads one snapshot after the other, each with the sources beside it.
+#[derive(Debug, Default)]
+pub struct SourcesLoader {
+    /// By the name of the source.
+    loaders: BTreeMap<String, Loader>,
+    /// What the last load made of each service of a repository, to be the same again when nothing changed.
+    settled: BTreeMap<(String, ServiceId), Settled>,
+}
+
+/// What a load came to.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    pub state: DesiredState,
+    pub diagnostics: Vec<Diagnostic>,
+    /// By the name of the source: what has to be on the disk before services are started.
+    pub pins: BTreeMap<String, BTreeSet<Pin>>,
+}
+
+#[derive(Debug, Clone)]
+struct Settled {
+    /// As the loader gave it; it gives the same again when nothing changed.
+    loaded: Arc<Revision>,
+    commit: Option<Commit>,
+    prefix: String,
+    pins: Vec<Pin>,
+    result: Arc<Revision>,
+}
+
+impl SourcesLoader {
+    /// See [`super::load()`]. With several sources each owns its projects: one that two of them define is left as it is. What a source
+    /// that could not be read yet defines is unknown, so nothing is removed until then.
+    pub fn load(&mut self, snapshot: &Snapshot, host: &HostFacts) -> Loaded {
+        let several = !snapshot.beside.is_empty() || !snapshot.missing.is_empty();
+        let parts: Vec<&Snapshot> =
+            std::iter::once(snapshot).chain(snapshot.beside.iter().map(|part| &**part)).collect();
+        let mut loaded: Vec<(&Snapshot, DesiredState)> = Vec::new();
+        let mut whole = Loaded::default();
+        let mut settled = BTreeMap::new();
+        for part in parts {
+            let (mut state, mut found) = self.loaders.entry(part.name.clone()).or_default().load(part, host);
+            let prefix = if several { format!("{}//", part.name) } else { String::new() };
+            found.iter_mut().for_each(|told| place(told, &prefix));
+            state.broken = std::mem::take(&mut state.broken)
+                .into_iter()
+                .map(|(file, told)| (format!("{prefix}{file}"), placed(told, &prefix)))
+                .collect();
+            let mut pins = BTreeSet::new();
+            for (id, wanted) in &mut state.services {
+                self.settle(part, &prefix, id, wanted, &mut pins, &mut settled);
+                if let Wanted::Frozen(why) = wanted {
+                    found.extend(why.iter().filter(|told| told.slug == "unusable-mount").cloned());
+                }
+            }
+            if !pins.is_empty() {
+                whole.pins.insert(part.name.clone(), pins);
+            }
+            whole.diagnostics.append(&mut found);
+            loaded.push((part, state));
+        }
+        self.settled = settled;
+        whole.state = together(loaded, &mut whole.diagnostics);
+        for (name, why) in &snapshot.missing {
+            let span = Span { file: format!("{name}//"), start: 0, end: 0 };
+            let message = format!("the source `{name}` could not be read yet: {why}");
+            let told =
+                Diagnostic::error("missing-source", span, message, "nothing is removed until it can be");
+            whole.state.broken.entry(format!("{name}//")).or_default().push(told.clone());
+            whole.diagnostics.push(told);
+        }
+        whole
+    }
+
+    /// Binds one service to the content it mounts and to its commit.
+    fn settle(
+        &self,
+        part: &Snapshot,
+        prefix: &str,
+        id: &ServiceId,
+        wanted: &mut Wanted,
+        pins: &mut BTreeSet<Pin>,
+        settled: &mut BTreeMap<(String, ServiceId), Settled>,
+    ) {
+        let revision = match wanted {
+            Wanted::Run(revision) => revision,
+            Wanted::Frozen(why) => {
+                *why = placed(std::mem::take(why), prefix);
+                return;
+            }
+        };
+        if part.tree.is_none() && prefix.is_empty() {
+            return;
+        }
+        let mut spec = revision.spec.clone();
+        let own = match part.tree.as_deref().map_or(Ok(Vec::new()), |tree| tree.pin(&mut spec, &part.root)) {
+            Ok(own) => own,
+            Err(why) => {
+                let span = Span { file: format!("{prefix}{}", spec.source.file), start: 0, end: 0 };
+                let message = format!("a mount of `{}` cannot be used: {why}", id.service);
+                let mut told = Diagnostic::error("unusable-mount", span, message, "mounted here");
+                (told.line, told.column) = (spec.source.line, 1);
+                *wanted = Wanted::Frozen(vec![told]);
+                return;
+            }
+        };
+        let mounted = own.iter().flat_map(|pin| &pin.files).map(|(_, path)| path.as_str());
+        let read = spec.source.files.iter().map(String::as_str);
+        let commit = part.tree.as_deref().and_then(|tree| tree.last_touched(read.chain(mounted))).cloned();
+        pins.extend(own.iter().cloned());
+        let key = (part.name.clone(), id.clone());
+        let same = |known: &&Settled| {
+            Arc::ptr_eq(&known.loaded, revision)
+                && known.commit == commit
+                && known.pins == own
+                && known.prefix == prefix
+        };
+        let now = if let Some(known) = self.settled.get(&key).filter(same) {
+            known.clone()
+        } else {
+            spec.source.commit.clone_from(&commit);
+            spec.source.file = format!("{prefix}{}", spec.source.file);
+            spec.source.files = spec.source.files.iter().map(|file| format!("{prefix}{file}")).collect();
+            let hash = if own.is_empty() { revision.hash.clone() } else { SpecHash::of(&spec.container) };
+            let result = Arc::new(Revision { hash, spec });
+            Settled { loaded: Arc::clone(revision), commit, prefix: prefix.to_owned(), pins: own, result }
+        };
+        *wanted = Wanted::Run(Arc::clone(&now.result));
+        settled.insert(key, now);
+    }
+}
+
+fn place(told: &mut Diagnostic, prefix: &str) {
+    if prefix.is_empty() {
+        return;
+    }
+    for label in std::iter::once(&mut told.primary).chain(&mut told.secondary) {
+        label.span.file.insert_str(0, prefix);
+    }
+}
+
+fn placed(mut told: Vec<Diagnostic>, prefix: &str) -> Vec<Diagnostic> {
+    told.iter_mut().for_each(|told| place(told, prefix));
+    told
+}
+
+/// One state of several. A project belongs to one source: whoever wrote it twice is told, and nothing of it changes.
+fn together(loaded: Vec<(&Snapshot, DesiredState)>, found: &mut Vec<Diagnostic>) -> DesiredState {
+    let owners = owners(&loaded);
+    let mut whole: Option<DesiredState> = None;
+    for (part, mut state) in loaded {
+        for (id, wanted) in &mut state.services {
+            let Some(all) = owners.get(&id.project).filter(|all| all.len() > 1) else { continue };
+            let file = match &*wanted {
+                Wanted::Run(revision) => revision.spec.source.file.clone(),
+                Wanted::Frozen(why) => {
+                    why.first().map(|told| told.primary.span.file.clone()).unwrap_or_default()
+                }
+            };
+            let message =
+                format!("the project `{}` is defined by several sources: {}", id.project, all.join(", "));
+            let span = Span { file, start: 0, end: 0 };
+            let mut told =
+                Diagnostic::error("two-sources", span, message, format!("here in `{}`", part.name))
+                    .help("a project belongs to one source: give it another name in one of them");
+            (told.line, told.column) = (1, 1);
+            if !found.contains(&told) {
+                found.push(told.clone());
+            }
+            *wanted = Wanted::Frozen(vec![told]);
+        }
+        whole = Some(match whole {
+            None => state,
+            Some(before) => join(before, state),
+        });
+    }
+    whole.unwrap_or_default()
+}
+
+fn owners(loaded: &[(&Snapshot, DesiredState)]) -> BTreeMap<ProjectName, Vec<String>> {
+    let mut owners: BTreeMap<ProjectName, Vec<String>> = BTreeMap::new();
+    for (part, state) in loaded {
+        let own: BTreeSet<&ProjectName> = state.services.keys().map(|id| &id.project).collect();
+        for project in own {
+            owners.entry(project.clone()).or_default().push(part.name.clone());
+        }
+    }
+    owners
+}
+
+fn join(mut one: DesiredState, mut other: DesiredState) -> DesiredState {
+    // What the first one defines stands; of a project that both define every service is frozen.
+    pause_by_project(&mut one);
+    pause_by_project(&mut other);
+    let DesiredState { services, networks, volumes, projects, broken, guard, pauses } = other;
+    one.pauses.host = one.pauses.host.or(pauses.host);
+    one.pauses.everywhere = one.pauses.everywhere.or(pauses.everywhere);
+    one.pauses.projects.extend(pauses.projects);
+    one.pauses.services.extend(pauses.services);
+    services.into_iter().for_each(|(id, wanted)| {
+        one.services.entry(id).or_insert(wanted);
+    });
+    networks.into_iter().for_each(|(name, spec)| {
+        one.networks.entry(name).or_insert(spec);
+    });
+    volumes.into_iter().for_each(|(name, spec)| {
+        one.volumes.entry(name).or_insert(spec);
+    });
+    one.projects.extend(projects);
+    one.broken.extend(broken);
+    one.guard = stricter(&one.guard, &guard);
+    one
+}
+
+/// What a source says of everything, it says of its own projects only.
+fn pause_by_project(state: &mut DesiredState) {
+    for project in &state.projects {
+        let everywhere = &state.pauses.everywhere;
+        state.pauses.projects.entry(project.clone()).or_insert_with(|| everywhere.clone());
+    }
+}
+
+/// The guard is one for the host, so the more careful word counts.
+fn stricter(one: &Guard, other: &Guard) -> Guard {
+    let max_removals = match (one.max_removals, other.max_removals) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    Guard {
+        max_removals,
+        allow_empty: one.allow_empty && other.allow_empty,
+        prune_containers: one.prune_containers && other.prune_containers,
+        prune_networks: one.prune_networks && other.prune_networks,
+    }
+}

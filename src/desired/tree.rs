@@ -1,0 +1,206 @@
+//! What a commit holds beside its state files: everything services may mount, by path, with the commit that last touched it.
+//!
+//! A container sees a file that was there when it started; another file put in its place it does not see. So what is mounted
+//! from a repository is part of the service: a change of it replaces. A file, and a folder mounted read-only, is mounted from a copy
+//! that never changes and is named by its content, so that going back to the previous revision brings back its files,
+//! too. A folder that the service may write to stays at one path for ever, because what it wrote is in there.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use sha2::{Digest, Sha256};
+
+use super::snapshot::{Commit, RelPath};
+use super::spec::{MountSource, ServiceSpec};
+
+/// Links followed on the way to one file, as the kernel has it.
+const LINKS: u32 = 40;
+
+/// One file of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Git's name of the content.
+    pub oid: String,
+    pub kind: BlobKind,
+    /// Bytes.
+    pub size: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlobKind {
+    File,
+    Executable,
+    /// A symbolic link, with where it leads.
+    Link(String),
+    /// Another repository, which is not fetched.
+    Submodule,
+}
+
+/// Every file of a commit, below the path that is the desired state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// Folder of the copies that never change, on this host.
+    pub copies: String,
+    pub entries: BTreeMap<RelPath, Blob>,
+    /// Newest first.
+    pub commits: Vec<Commit>,
+    /// The newest commit that touched each file, as its place in `commits`.
+    pub touched: BTreeMap<RelPath, usize>,
+}
+
+/// What has to be on the disk before a service can mount it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pin {
+    pub kind: PinKind,
+    /// Path below the pinned place (`""` for a single file) and below the root of the source.
+    pub files: Vec<(String, RelPath)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PinKind {
+    /// A copy at this absolute path, `<copies>/<digest>/<name>`: once there it never changes.
+    Copy(String),
+    /// The folder at its own path below the root; what else is in there is not touched.
+    Live(RelPath),
+}
+
+/// Where a path leads.
+enum Found {
+    File(RelPath),
+    Folder(String),
+    Nothing,
+}
+
+impl Tree {
+    /// The newest commit that touched one of these files.
+    pub fn last_touched<'a>(&self, files: impl Iterator<Item = &'a str>) -> Option<&Commit> {
+        let newest = files.filter_map(|file| self.touched.get(file)).min()?;
+        self.commits.get(*newest)
+    }
+
+    /// Binds a service to the content of what it mounts from the tree, whose files lie below `root` on the host. Returns what it
+    /// needs on the disk.
+    ///
+    /// # Errors
+    /// A sentence: a mount leads out of the repository, or into one that is not fetched.
+    pub(super) fn pin(&self, spec: &mut ServiceSpec, root: &str) -> Result<Vec<Pin>, String> {
+        let mut pins = Vec::new();
+        for mount in spec.container.mounts.values_mut() {
+            let read_only = mount.read_only;
+            let MountSource::Bind { path, content, .. } = &mut mount.source else { continue };
+            let below = path.strip_prefix(root).map(|rest| rest.trim_start_matches('/'));
+            let Some(below) = below.filter(|_| is_below(path, root)) else { continue };
+            match self.resolve(below)? {
+                Found::Nothing => {}
+                Found::File(file) => {
+                    let files = vec![(String::new(), file)];
+                    let digest = self.digest(&files);
+                    *path = self.copy(&digest, below);
+                    pins.push(Pin { kind: PinKind::Copy(path.clone()), files });
+                }
+                Found::Folder(folder) => {
+                    let files = self.below(&folder)?;
+                    let digest = self.digest(&files);
+                    if let (false, Some(live)) = (read_only, RelPath::new(&folder)) {
+                        *path = format!("{root}/{live}");
+                        *content = Some(digest);
+                        pins.push(Pin { kind: PinKind::Live(live), files });
+                    } else {
+                        *path = self.copy(&digest, below);
+                        pins.push(Pin { kind: PinKind::Copy(path.clone()), files });
+                    }
+                }
+            }
+        }
+        Ok(pins)
+    }
+
+    fn copy(&self, digest: &str, below: &str) -> String {
+        let name = below.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("all");
+        format!("{}/{digest}/{name}", self.copies)
+    }
+
+    /// Follows links, part by part, and never out of the tree.
+    fn resolve(&self, path: &str) -> Result<Found, String> {
+        let mut done: Vec<String> = Vec::new();
+        let mut open: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut links = 0;
+        while let Some(part) = open.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    done.pop().ok_or_else(|| format!("`{path}` leads out of the repository"))?;
+                    continue;
+                }
+                _ => done.push(part),
+            }
+            let here = done.join("/");
+            match self.entries.get(here.as_str()).map(|blob| &blob.kind) {
+                Some(BlobKind::Link(target)) => {
+                    links += 1;
+                    if target.starts_with('/') || links > LINKS {
+                        return Err(format!("the link `{here}` leads out of the repository"));
+                    }
+                    done.pop();
+                    open.extend(target.split('/').rev().map(str::to_owned));
+                }
+                Some(BlobKind::Submodule) => {
+                    return Err(format!(
+                        "`{here}` is a submodule, and submodules are not fetched: put the files into the repository itself"
+                    ));
+                }
+                Some(BlobKind::File | BlobKind::Executable) | None => {}
+            }
+        }
+        let here = done.join("/");
+        if let Some(file) = RelPath::new(&here).filter(|file| self.entries.contains_key(file)) {
+            return Ok(Found::File(file));
+        }
+        let first_below = self.range(&here).next();
+        Ok(if first_below.is_some() { Found::Folder(here) } else { Found::Nothing })
+    }
+
+    fn range<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a RelPath, &'a Blob)> + use<'a> {
+        let start = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let from = self.entries.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.as_str().starts_with(&start))
+    }
+
+    /// Every file of a folder. Links in it are kept as links, if they lead to something in the tree.
+    fn below(&self, folder: &str) -> Result<Vec<(String, RelPath)>, String> {
+        let skip = if folder.is_empty() { 0 } else { folder.len() + 1 };
+        let mut files = Vec::new();
+        for (path, blob) in self.range(folder) {
+            match &blob.kind {
+                BlobKind::Submodule => continue,
+                BlobKind::Link(_) => {
+                    self.resolve(path.as_str())?;
+                }
+                BlobKind::File | BlobKind::Executable => {}
+            }
+            files.push((path.as_str().get(skip..).unwrap_or_default().to_owned(), path.clone()));
+        }
+        Ok(files)
+    }
+
+    fn digest(&self, files: &[(String, RelPath)]) -> String {
+        let mut digest = Sha256::new();
+        digest.update(b"evenkeel files 1\n");
+        for (name, path) in files {
+            let Some(blob) = self.entries.get(path) else { continue };
+            let kind = match &blob.kind {
+                BlobKind::File | BlobKind::Submodule => "file",
+                BlobKind::Executable => "executable",
+                BlobKind::Link(_) => "link",
+            };
+            digest.update(format!("{kind} {} {} {name}\n", blob.oid, name.len()));
+        }
+        let mut text = hex::encode(digest.finalize());
+        text.truncate(32);
+        text
+    }
+}
+
+fn is_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
