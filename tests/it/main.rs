@@ -24,6 +24,7 @@ mod fleet;
 mod fleet_hosts;
 mod foreground;
 mod forms;
+mod git;
 mod keys;
 mod layering;
 mod load;

@@ -13,6 +13,7 @@ pub mod host;
 pub mod machine;
 pub mod private_engine;
 pub mod registry;
+pub mod repository;
 pub mod tls;
 pub mod wait;
 
