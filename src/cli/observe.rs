@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::assemble::Word;
 use super::context::{block_on, chain, settings};
 use super::{look, out, sources};
 use crate::config::{Flags, Settings};
 use crate::controller::observation::{Observation, Observer, observe};
 use crate::controller::records::{Durable, Records};
 use crate::controller::store::Store;
-use crate::engine::Observe;
 use crate::note;
 
 #[derive(Debug, Args)]
@@ -46,7 +44,6 @@ pub(super) fn run(flags: &Flags, _args: &ObserveArgs) -> i32 {
 
 async fn look(settings: &Settings) -> Result<Observation, String> {
     let engine = Arc::new(look::docker(settings)?);
-    let word = Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
     // The files are not looked at, only where they are: their problems are for `validate`.
     let root = sources::root(settings);
     let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;

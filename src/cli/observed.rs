@@ -10,8 +10,8 @@ use super::sources::{self, Facts, Take};
 use crate::config::{Flags, Settings};
 use crate::controller::observation::Observation;
 use crate::controller::saved::SavedPlan;
-use crate::desired::{self, SourcesLoader};
 use crate::desired::ident::ServiceId;
+use crate::desired::{self, SourcesLoader};
 
 /// What was observed, and the files as the observed host would read them.
 pub(super) struct Remote {

@@ -16,7 +16,7 @@ use super::service::pick_all;
 use super::show::one_line;
 use super::sources::Take;
 use super::{code, look, out};
-use crate::config::{Flags, Settings};
+use crate::config::{Flags, Settings, sources};
 use crate::controller::clock;
 use crate::controller::preview::{ObjectPlan, PlanReport, PlannedStep, ServiceAction, ServicePlan};
 use crate::controller::records::Durable;
@@ -36,6 +36,7 @@ Examples:
   evenkeel plan --engine simulated what an empty host would get; needs no engine
   evenkeel plan --observed fra1.json what host fra1 would do (evenkeel observe > fra1.json, there); needs no engine
   evenkeel plan -o plan.json       save it; `evenkeel apply plan.json` does exactly this, or refuses
+  evenkeel plan --ref my-branch    what merging this branch of the repository would do here
   evenkeel plan --json | jq '.services[] | select(.action != \"none\")'
 
 It only reads: with or without a running daemon, it changes nothing.")]
@@ -51,6 +52,9 @@ pub struct PlanArgs {
     /// Save the plan to this file too, for `evenkeel apply FILE`
     #[arg(long, short, value_name = "FILE", conflicts_with = "engine")]
     output: Option<PathBuf>,
+    /// Plan for this branch or tag of the repository, as if it were merged
+    #[arg(long = "ref", value_name = "NAME")]
+    reference: Option<String>,
     /// End with 2 when something would be done
     #[arg(long)]
     detailed_exitcode: bool,
@@ -70,10 +74,13 @@ struct Printed<'a> {
 }
 
 pub(super) fn run(flags: &Flags, args: &PlanArgs) -> i32 {
-    let settings = match settings(flags, None) {
+    let mut settings = match settings(flags, None) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    if let Some(Err(why)) = args.reference.as_ref().map(|name| sources::at(&mut settings.sources, name)) {
+        return out::fail(format_args!("--ref: {why}"));
+    }
     block_on(async {
         let planned = match &args.observed {
             Some(file) => remote(&settings, flags, args, file).await,

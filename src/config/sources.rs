@@ -47,6 +47,26 @@ impl Source {
     }
 }
 
+/// Means another branch or tag of the repository than the settings do.
+///
+/// # Errors
+/// There is no repository, or more than one, or it is no name.
+pub fn at(sources: &mut [Source], name: &str) -> Result<(), String> {
+    let name = git::reference(name)?;
+    let mut repositories = sources.iter_mut().filter_map(|source| match source {
+        Source::Git(git) => Some(git),
+        Source::Directory { .. } => None,
+    });
+    match (repositories.next(), repositories.next()) {
+        (Some(git), None) => git.branch = Some(name),
+        (None, _) => return Err("no repository is followed: name one with --repo".to_owned()),
+        (Some(_), Some(_)) => {
+            return Err("there are several repositories: say which one is meant with --repo".to_owned());
+        }
+    }
+    Ok(())
+}
+
 /// `repo`, `branch` and `path` at the top, which make a source named `git`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Single {

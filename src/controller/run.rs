@@ -260,9 +260,14 @@ impl Loop {
             self.inbound = None;
             return;
         };
+        let was_unread = self.host.wish().is_none();
         let keys = takeover::take(&self.host, &self.load, update).await;
         for key in keys {
             self.dispatch.add(key, Reason::Desired);
+        }
+        // The host was listed before anything was wanted (a repository takes its time): the first look is still to come.
+        if was_unread && self.host.wish().is_some() && self.engine == Engine::Up {
+            self.look(true);
         }
         takeover::refresh_guard(&self.host);
     }

@@ -79,6 +79,10 @@ impl SyncSeries {
 
     pub(super) fn synced(&self, outcome: &SyncOutcome<'_>) {
         let source = outcome.source;
+        // All results are there from the first try on: an alert can then see that there is no success.
+        for result in ["applied", "unchanged", "unverified", "failed"] {
+            let _at_zero = self.total.with_label_values(&[source, result]);
+        }
         self.total.with_label_values(&[source, outcome.result]).inc();
         self.duration.with_label_values(&[source]).observe(outcome.took.as_secs_f64());
         if outcome.well {

@@ -152,3 +152,66 @@ fn an_unknown_variable_of_ours_is_a_warning_with_a_suggestion() {
     assert_eq!(settings.warnings.len(), 1);
     assert!(settings.warnings[0].contains("did you mean EVENKEEL_DESIRED?"), "{:?}", settings.warnings);
 }
+
+/// The sources as people would be shown them, by name.
+fn from(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Vec<String> {
+    let settings = Settings::resolve(&sources(file, environment, flags)).unwrap();
+    settings.sources.iter().map(|source| format!("{} {}", source.name(), source.shown())).collect()
+}
+
+#[test]
+fn where_the_desired_state_comes_from() {
+    let both = "[source.infra]\nurl = 'https://h/i.git'\nbranch = 'main'\npath = 'hosts'\n[source.local]\ndir = '/srv/local'";
+    let infra = "infra https://h/i.git#main:hosts";
+    assert_eq!(from("", &[], &[]), ["desired /etc/evenkeel/desired"]);
+    assert_eq!(from(both, &[], &[]), [infra, "local /srv/local"]);
+    assert_eq!(from(&format!("desired = '/d'\n{both}"), &[], &[]), ["desired /d", infra, "local /srv/local"]);
+    // What is named for this run stands instead of what the file lists.
+    assert_eq!(from(both, &[], &[("desired", "/mine")]), ["desired /mine"]);
+    assert_eq!(from(both, &[("EVENKEEL_DESIRED", "/mine")], &[]), ["desired /mine"]);
+    assert_eq!(from(both, &[], &[("repo", "/srv/o.git"), ("branch", "next")]), ["git /srv/o.git#next"]);
+    assert_eq!(
+        from(both, &[], &[("repo", "https://h/i.git"), ("branch", "next")]),
+        ["infra https://h/i.git#next:hosts"]
+    );
+    assert_eq!(
+        from(both, &[], &[("branch", "next")]),
+        ["infra https://h/i.git#next:hosts", "local /srv/local"]
+    );
+    assert_eq!(from("repo = '/srv/o.git'\npath = 'a'", &[], &[]), ["git /srv/o.git:a"]);
+}
+
+#[test]
+fn a_wrong_source_is_told_with_its_line() {
+    for (file, line, told) in [
+        ("[source.infra]\nurk = 'x'", 2, "did you mean url?"),
+        ("[source.infra]\nbranch = 'main'", 1, "needs dir = "),
+        ("[source.infra]\nurl = 'https://h/p'\nbranch = 'a..b'", 3, "no name of a branch"),
+        ("[source.infra]\nurl = 'https://h/p'\npath = '../up'", 3, "a folder below the root"),
+        ("[source.infra]\nurl = 'https://h/p'\npoll = '1s'", 3, "the least is 10 s"),
+        ("[source.infra]\nurl = 'ext::sh -c id'", 2, "no address"),
+        ("[source.infra]\nurl = 'https://u:secret@h/p'", 2, "token_file"),
+        ("[source.infra]\nurl = 'http://h/p'\ntoken_file = '/t'", 2, "plain http"),
+        ("[source.infra]\nurl = 'git@h:p'\ntoken_file = '/t'", 2, "token_file is for https"),
+        ("[source.infra]\nurl = 'https://h/p'\nssh_key_file = '/t'", 2, "ssh_key_file is for ssh"),
+        (
+            "[source.infra]\nurl = 'https://h/p'\nkeyring_file = '/k'\nallowed_signers_file = '/a'",
+            2,
+            "one is used",
+        ),
+        ("[source.infra]\ndir = '/d'\nbranch = 'main'", 2, "has no `branch`"),
+        ("[source.Infra]\ndir = '/d'", 1, "cannot name a source"),
+        ("[source]\ninfra = '/d'", 2, "must be a table"),
+        ("source = '/d'", 1, "must be tables"),
+        ("[source.infra]\nurl = ['https://h/p']", 2, "must be text"),
+    ] {
+        let found = complaint(file, &[], &[]);
+        assert!(
+            found.contains(&format!("evenkeel.toml:{line}: ")) && found.contains(told),
+            "{file}\n{found}"
+        );
+        assert!(!found.contains("secret@"), "{found}");
+    }
+    let found = complaint("", &[], &[("branch", "main")]);
+    assert!(found.contains("name it with --repo"), "{found}");
+}

@@ -15,6 +15,7 @@ mod e2e_dockerd;
 mod e2e_elsewhere;
 mod e2e_engine;
 mod e2e_files;
+mod e2e_git;
 mod e2e_objects;
 mod e2e_prometheus;
 mod e2e_tcp;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use evenkeel::desired::ident::ServiceId;
-use evenkeel::metrics::{LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges};
+use evenkeel::metrics::{LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges, SyncOutcome};
 use evenkeel::state::condition::ConditionKind;
 use evenkeel::state::plan::Failure;
 use evenkeel::state::time::Timestamp;
@@ -50,6 +50,16 @@ fn used() -> Metrics {
     metrics.guard_refused(2);
     metrics.store_writable(true);
     metrics.watch_event();
+    metrics.synced(&SyncOutcome {
+        source: "infra",
+        result: "unverified",
+        took: Duration::from_millis(80),
+        well: true,
+        unverified: true,
+        commit: Some("1a2b3c4d"),
+        at: Timestamp(2_500),
+    });
+    metrics.webhook("github", "accepted");
     metrics
 }
 

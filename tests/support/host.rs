@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
@@ -25,6 +26,8 @@ pub struct Host {
     pub removal_quiet: &'static str,
     /// What evenkeel is run by: nothing, or `nsenter` with its words.
     pub prefix: Vec<String>,
+    /// Whether the desired state is [`Self::desired`]; `false`: what the settings or the arguments say.
+    pub directory: AtomicBool,
     /// Further variables of evenkeel's environment.
     pub environment: Vec<(String, String)>,
     root: TempDir,
@@ -87,6 +90,7 @@ impl Host {
             docker_host: None,
             removal_quiet: "1s",
             prefix: Vec::new(),
+            directory: AtomicBool::new(true),
             environment: Vec::new(),
             project,
             root,
@@ -144,7 +148,6 @@ impl Host {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);
         command
-            .env("EVENKEEL_DESIRED", &self.desired)
             .env("EVENKEEL_STATE", &self.state)
             .env("EVENKEEL_INSTANCE", &self.project)
             .env("EVENKEEL_CONFIG", self.config())
@@ -152,11 +155,20 @@ impl Host {
             .env("EVENKEEL_INTERVALS_REMOVAL_QUIET", self.removal_quiet)
             .env("NO_COLOR", "1")
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if self.directory.load(Ordering::SeqCst) {
+            command.env("EVENKEEL_DESIRED", &self.desired);
+        }
         aim(&mut command);
         if let Some(address) = &self.docker_host {
             command.env("DOCKER_HOST", address);
         }
         command
+    }
+
+    /// Writes evenkeel.toml, which then says where the desired state comes from.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.config(), text).unwrap();
+        self.directory.store(false, Ordering::SeqCst);
     }
 
     /// An empty file: what the machine has in /etc must not matter here.

@@ -8,6 +8,7 @@
 pub mod daemon;
 pub mod docker;
 pub mod files;
+pub mod forge;
 pub mod forward;
 pub mod host;
 pub mod machine;

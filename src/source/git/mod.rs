@@ -318,15 +318,15 @@ impl Follower {
         let before = self.in_force().cloned();
         let taken = self.checkout.fetch_tip(&tip)?;
         self.publish(taken)?;
-        if let (Some(before), Some(now)) = (before, self.in_force()) {
-            if !self.checkout.repository.follows(&before.id, &now.id) {
-                tracing::warn!(
-                    source = self.settings.name,
-                    before = before.short(),
-                    now = now.short(),
-                    "the history of the branch was rewritten; what it says now is taken, as any other commit"
-                );
-            }
+        if let (Some(before), Some(now)) = (before, self.in_force())
+            && !self.checkout.repository.follows(&before.id, &now.id)
+        {
+            tracing::warn!(
+                source = self.settings.name,
+                before = before.short(),
+                now = now.short(),
+                "the history of the branch was rewritten; what it says now is taken, as any other commit"
+            );
         }
         self.checkout.repository.tidy();
         Ok(SyncResult::Applied)
