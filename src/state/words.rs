@@ -95,10 +95,13 @@ impl Words for Mount {
             MountSource::Tmpfs { .. } => "tmpfs".to_owned(),
         }];
         match source {
-            MountSource::Bind { path: _, create, propagation, selinux } => {
+            MountSource::Bind { path: _, create, propagation, selinux, content } => {
                 parts.extend((!create).then(|| "must exist".to_owned()));
                 parts.extend(propagation.clone());
                 parts.extend(selinux.map(String::from));
+                parts.extend(
+                    content.as_ref().map(|digest| format!("with {}", digest.get(..8).unwrap_or(digest))),
+                );
             }
             MountSource::Volume { name: _, key: _, no_copy, subpath } => {
                 parts.extend(no_copy.then(|| "nocopy".to_owned()));
