@@ -1,7 +1,8 @@
 //! A repository, the real binary and the real engine: from the push to the container.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -131,10 +132,14 @@ fn lives_if(host: &Host, service: &str) -> Option<(String, String)> {
 
 /// What a container of this service has at a path of its own, read where it is mounted from.
 fn mounted(host: &Host, service: &str, target: &str) -> String {
+    fs::read_to_string(mount_source(host, service, target)).unwrap()
+}
+
+fn mount_source(host: &Host, service: &str, target: &str) -> PathBuf {
     let seen = host.serving(service).unwrap();
     let mounts = seen.json["Mounts"].as_array().cloned().unwrap_or_default();
     let mount = mounts.iter().find(|mount| mount["Destination"] == target).unwrap();
-    fs::read_to_string(mount["Source"].as_str().unwrap()).unwrap()
+    PathBuf::from(mount["Source"].as_str().unwrap())
 }
 
 #[test]
@@ -295,7 +300,6 @@ fn killed_while_it_fetches_it_goes_on_from_what_it_finds() {
 }
 
 fn make_executable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -435,9 +439,20 @@ fn apply_and_plan_take_a_repository_without_a_daemon() {
     host.directory.store(false, std::sync::atomic::Ordering::SeqCst);
     let ended = command(&["plan", "--detailed-exitcode"]).expect(2);
     assert!(ended.out.contains("create") && !host.state.join("git").exists(), "a plan leaves nothing behind");
-    command(&["apply"]).expect(0);
+    // As the system's service has it: nothing that evenkeel writes is for others, but what containers mount is.
+    let script = "umask 077; exec \"$0\" \"$@\"";
+    let mut apply = Command::new("sh");
+    apply.args(["-c", script, crate::support::host::BINARY, "apply"]).args(repo);
+    let own = host.command();
+    apply.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ended = apply.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(host.serving("a").unwrap().image(), one);
     assert_eq!(mounted(host, "a", "/etc/a.conf"), "one\n");
+    let source = mount_source(host, "a", "/etc/a.conf");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&source), mode(source.parent().unwrap())), (0o644, 0o755));
+    assert_eq!(mode(&host.state), 0o700, "and nobody else gets there");
     command(&["plan", "--detailed-exitcode"]).expect(0);
 
     site.remote.git(&["checkout", "--quiet", "-b", "next"]);

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -70,7 +71,7 @@ fn copy(
             fs::remove_dir_all(&new).map_err(|error| GitError::disk("remove", &new, &error))?;
         }
         let inside = new.join(target.file_name().unwrap_or_default());
-        fs::create_dir_all(&new).map_err(|error| GitError::disk("make", &new, &error))?;
+        make_readable(&new).map_err(|error| GitError::disk("make", &new, &error))?;
         each(repository, tree, files, |name, blob, body| {
             let path = if name.is_empty() { inside.clone() } else { inside.join(name) };
             put(&path, blob, body).map_err(|error| GitError::disk("write", &path, &error))
@@ -133,14 +134,28 @@ fn mode(blob: &Blob) -> u32 {
 fn put(path: &Path, blob: &Blob, body: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        make_readable(folder)?;
     }
     if let BlobKind::Link(target) = &blob.kind {
         return std::os::unix::fs::symlink(target, path);
     }
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode(blob)).open(path)?;
     file.write_all(body)?;
+    // As it is in the repository, whatever the umask of this process says: it is for programs in containers, of any user.
+    file.set_permissions(fs::Permissions::from_mode(mode(blob)))?;
     file.sync_all()
+}
+
+/// A folder that everybody may look into, with those above it that are not there yet.
+fn make_readable(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make_readable(above)?;
+    }
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
@@ -154,7 +169,7 @@ fn write_live(
     tree: &Tree,
     folders: &[(&RelPath, &Vec<(String, RelPath)>)],
 ) -> Result<(), GitError> {
-    fs::create_dir_all(root).map_err(|error| GitError::disk("make", root, &error))?;
+    make_readable(root).map_err(|error| GitError::disk("make", root, &error))?;
     let list = repository.home().join("written.json");
     let text = fs::read(&list).unwrap_or_default();
     let mut written: Written = serde_json::from_slice(&text).unwrap_or_default();
@@ -209,8 +224,14 @@ fn folder_of(top: &OwnedFd, path: &str, make: bool) -> io::Result<Option<(OwnedF
             return Ok(Some((here, part.to_owned())));
         }
         if make {
-            match rustix::fs::mkdirat(&here, part, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            let mode = Mode::from_raw_mode(0o755);
+            match rustix::fs::mkdirat(&here, part, mode) {
+                // A folder that a container made may be a link by now, so its mode is set through a handle of its own.
+                Ok(()) => {
+                    let made = rustix::fs::openat(&here, part, FOLDER, Mode::empty())?;
+                    rustix::fs::fchmod(&made, mode)?;
+                }
+                Err(rustix::io::Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -234,9 +255,11 @@ fn put_live(top: &OwnedFd, path: &str, blob: &Blob, body: &[u8]) -> io::Result<(
         rustix::fs::symlinkat(target.as_str(), &folder, new.as_str())?;
     } else {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let permissions = fs::Permissions::from_mode(mode(blob));
         let mode = Mode::from_raw_mode(mode(blob));
         let mut file = fs::File::from(rustix::fs::openat(&folder, new.as_str(), flags, mode)?);
         file.write_all(body)?;
+        file.set_permissions(permissions)?;
         file.sync_all()?;
     }
     Ok(rustix::fs::renameat(&folder, new.as_str(), &folder, name.as_str())?)
