@@ -1,14 +1,17 @@
-//! Daemons of several hosts that read one directory: each converges to what is meant for it, and to nothing else.
+//! Daemons of several hosts that read one repository: each converges to what is meant for it, and to nothing else.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use evenkeel::engine::sim::Op;
 use evenkeel::metrics::api::StatusReport;
-use evenkeel::source::read_snapshot;
+use evenkeel::source::git::{Checkout, GitSettings, Login, Remote, Verify};
 use evenkeel::state::condition::ConditionKind;
 
 use crate::rig::{Rig, Running, snapshot};
+use crate::support::repository::Repository;
 
 const FLEET: &str = "\
 [hosts.fra1]
@@ -43,10 +46,20 @@ image = 'backup:1'
 profiles = ['backup']
 ";
 
-fn write(root: &Path, path: &str, text: &str) {
-    let path = root.join(path);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
+/// One host's own copy of the repository.
+fn checkout(remote: &Repository, state: &Path) -> Checkout {
+    let settings = GitSettings {
+        name: "infra".to_owned(),
+        remote: Remote::new(&remote.url(), Login::None).unwrap(),
+        branch: Some("main".to_owned()),
+        path: String::new(),
+        poll_ms: 60_000,
+        timeout_ms: 60_000,
+        max_size: 1 << 30,
+        verify: Verify::Off,
+        webhook_secret_file: None,
+    };
+    Checkout::new(&settings, state, &Arc::new(AtomicBool::new(false)))
 }
 
 fn all_ready(report: &StatusReport) -> bool {
@@ -54,11 +67,15 @@ fn all_ready(report: &StatusReport) -> bool {
         && report.services.iter().all(|row| row.condition.kind == ConditionKind::Ready)
 }
 
-async fn settle(hosts: &[Running], root: &Path) {
-    for host in hosts {
-        host.feed_quiet(read_snapshot(root).unwrap());
+/// A push, which every host fetches for itself.
+async fn settle(hosts: &mut [(Running, Checkout)], remote: &Repository, subject: &str) {
+    let commit = remote.commit(subject);
+    for (host, checkout) in hosts.iter_mut() {
+        let snapshot = checkout.fetch().unwrap().snapshot;
+        assert_eq!(snapshot.revision.commit.as_ref().unwrap().id, commit);
+        host.feed_quiet((*snapshot).clone());
     }
-    for host in hosts {
+    for (host, _) in hosts.iter() {
         host.until("all services to be ready", all_ready).await;
     }
     tokio::time::sleep(Duration::from_secs(1_800)).await;
@@ -87,18 +104,21 @@ fn writes(host: &Running) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_hosts_read_one_directory_and_converge_to_three_states() {
+async fn three_hosts_read_one_repository_and_converge_to_three_states() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "fleet.toml", FLEET);
-    write(folder.path(), "shop/all.toml", SHOP);
+    let remote = Repository::new(&folder.path().join("remote"));
+    remote.write("fleet.toml", FLEET);
+    remote.write("shop/all.toml", SHOP);
     let mut hosts = Vec::new();
     for name in ["fra1", "nyc1", "db1"] {
         let mut rig = Rig::new();
         rig.name = name;
-        hosts.push(rig.daemon().await);
+        hosts.push((rig.daemon().await, checkout(&remote, &folder.path().join(name))));
     }
-    settle(&hosts, folder.path()).await;
-    let states = |hosts: &[Running]| hosts.iter().map(|host| host.rig.containers()).collect::<Vec<_>>();
+    settle(&mut hosts, &remote, "Three hosts").await;
+    let states = |hosts: &[(Running, Checkout)]| {
+        hosts.iter().map(|(host, _)| host.rig.containers()).collect::<Vec<_>>()
+    };
     assert_eq!(
         states(&hosts),
         [
@@ -114,17 +134,17 @@ async fn three_hosts_read_one_directory_and_converge_to_three_states() {
     let greetings: Vec<_> = hosts
         .iter()
         .take(2)
-        .map(|host| host.sim(|sim| sim.named("shop-web-1").unwrap().own.as_ref().unwrap().spec.clone()))
+        .map(|(host, _)| host.sim(|sim| sim.named("shop-web-1").unwrap().own.as_ref().unwrap().spec.clone()))
         .collect();
     assert_ne!(greetings[0], greetings[1], "each has its own variables");
 
     // One edit that concerns one host: the others are asked to do nothing.
-    let before: Vec<u64> = hosts.iter().map(writes).collect();
-    write(folder.path(), "shop/all.toml", &SHOP.replace("db:1", "db:2"));
-    settle(&hosts, folder.path()).await;
-    let after: Vec<u64> = hosts.iter().map(writes).collect();
+    let before: Vec<u64> = hosts.iter().map(|(host, _)| writes(host)).collect();
+    remote.write("shop/all.toml", &SHOP.replace("db:1", "db:2"));
+    settle(&mut hosts, &remote, "Another database").await;
+    let after: Vec<u64> = hosts.iter().map(|(host, _)| writes(host)).collect();
     assert_eq!(&after[..2], &before[..2]);
-    assert_eq!(hosts[2].rig.containers(), ["shop-db-1 db:2 running", "shop-exporter-1 exporter:1 running"]);
+    assert_eq!(hosts[2].0.rig.containers(), ["shop-db-1 db:2 running", "shop-exporter-1 exporter:1 running"]);
 
     // A label that moves takes its services along: gone from one host, there on the other.
     let moved = FLEET.replace(
@@ -132,8 +152,8 @@ async fn three_hosts_read_one_directory_and_converge_to_three_states() {
         "[hosts.db1]\nlabels = { role = 'web' }\nvars = { GREETING = 'x' }",
     );
     let moved = moved.replacen("labels = { role = 'web' }", "labels = { role = 'db' }", 1);
-    write(folder.path(), "fleet.toml", &moved);
-    settle(&hosts, folder.path()).await;
+    remote.write("fleet.toml", &moved);
+    settle(&mut hosts, &remote, "A label moves").await;
     assert_eq!(
         states(&hosts),
         [
