@@ -236,11 +236,18 @@ fn differences(differences: &[FieldDifference]) {
     }
 }
 
-/// Each with its cause.
+/// Each with its cause, a long one once: `as 2` is the cause of the second step.
 fn steps(steps: &[PlannedStep]) {
     let dim = out::DIM;
     for (index, step) in steps.iter().enumerate() {
-        say!("    {:>2}. {}  {dim}{}{dim:#}", index + 1, one_line(&step.step), one_line(&step.cause));
+        let before = steps.iter().take(index).map(|earlier| &*earlier.cause).enumerate();
+        let same = before.filter_map(|(at, cause)| Some((at + 1, step.cause.strip_prefix(cause)?))).next();
+        let cause = match same {
+            Some((at, "")) => format!("as {at}"),
+            Some((at, rest)) if rest.starts_with("; ") => format!("as {at}{}", one_line(rest)),
+            _ => one_line(&step.cause),
+        };
+        say!("    {:>2}. {}  {dim}({cause}){dim:#}", index + 1, one_line(&step.step));
     }
 }
 

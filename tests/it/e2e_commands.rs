@@ -28,7 +28,21 @@ fn plan_shows_and_changes_nothing_apply_does_it_and_then_there_is_nothing_to_do(
     for word in [&*one, &*two, "stop-first", "web.toml"] {
         assert!(plan.out.contains(word), "`{word}` is not in the plan:\n{}", plan.out);
     }
-    host.evenkeel(&["plan", "--json"]).expect(0).json();
+    // Every field with both values, every step with its cause.
+    for line in [
+        format!("image  {one} -> {two}"),
+        format!("2. create {}.", host.name("web")),
+        format!("(image {one} -> {two} ({}/web.toml:2))", host.project),
+        format!("3. stop {}  (as 2; stop-first: publishes host port {port})", host.name("web")),
+    ] {
+        assert!(plan.out.contains(&line), "`{line}` is not in the plan:\n{}", plan.out);
+    }
+    let plan = host.evenkeel(&["plan", "--json"]).expect(0).json();
+    let steps = plan["services"][0]["steps"].as_array().unwrap();
+    assert!(
+        steps.len() > 4
+            && steps.iter().all(|step| step["cause"].as_str().is_some_and(|text| !text.is_empty()))
+    );
     host.evenkeel(&["apply"]).expect(0);
     assert_eq!(page(port, "/version").as_deref(), Some("1.1"));
 }
