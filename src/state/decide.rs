@@ -145,6 +145,11 @@ impl<'a> Pass<'a> {
             if over {
                 self.note(HistoryEvent::Released, hold.revision.clone(), "the hold ended".to_owned());
             } else {
+                if let Some(left) =
+                    hold.expires.and_then(|end| u64::try_from(end.0.saturating_sub(now.wall.0)).ok())
+                {
+                    self.look_at(now.mono.after(left));
+                }
                 self.record.hold = Some(hold);
             }
         }

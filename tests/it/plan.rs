@@ -20,6 +20,7 @@ use evenkeel::state::time::{EngineStamp, Mono, Now, Timestamp};
 
 const OWNER: &str = "test";
 const NOW_MS: u64 = 1_000_000;
+const NOW_WALL: i64 = 1_800_000_000_000;
 
 /// One case: sections of lines.
 #[derive(Debug, Default)]
@@ -335,6 +336,10 @@ impl World {
                 }
                 ["hold"] => self.hold(None, None, None),
                 ["hold", "expired"] => self.hold(None, None, Some(Timestamp(1))),
+                ["hold", "for", time] => {
+                    let end = NOW_WALL + i64::try_from(seconds(time)).unwrap();
+                    self.hold(None, None, Some(Timestamp(end)));
+                }
                 ["wish", "changed"] => self.record.wish = Some("another".to_owned()),
                 ["under", name, container] => {
                     let serving = BTreeMap::from([(container_id(container), Some(EngineStamp(1)))]);
@@ -523,7 +528,7 @@ impl World {
             record: &self.record,
             memo: &self.memo,
             refs_in_use: &BTreeSet::new(),
-            now: Now { wall: Timestamp(1_800_000_000_000), mono: Mono(NOW_MS) },
+            now: Now { wall: Timestamp(NOW_WALL), mono: Mono(NOW_MS) },
             limits: self.limits,
         })
     }
