@@ -3,32 +3,32 @@
 //! Guarantees: one pass per service at a time (the queue sees to it); the record is durable before the act it licenses
 //! (invariant I5), and when it cannot be made durable nothing is done; what cannot be observed is not decided about.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod act;
+mod tell;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 
-use super::board::{Entry, Summary};
-use super::execute::{Executor, describe};
+use super::board::Summary;
 use super::host::{Cell, Host, Request};
 use super::observe::{Scenery, Surroundings, observe_again};
 use super::operate;
 use super::queue::{Reason, Reasons};
-use super::trigger::{Key, Trigger};
 use super::wish::Wish;
 use crate::desired::Wanted;
 use crate::desired::ident::{ServiceId, ServiceName};
-use crate::engine::EngineError;
+use crate::metrics::PassResult;
 use crate::metrics::api::{ApiError, ApiErrorKind};
-use crate::metrics::{PassResult, RolloutResult, ServiceGauges};
 use crate::state::condition::{Condition, ConditionKind};
 use crate::state::decide::{Decision, Inputs, Removal, decide};
-use crate::state::observed::{ContainerId, DependencyProgress, DependencyState, ObservedService};
-use crate::state::plan::{Failure, Lookups, Next, Outcome, Planned, Step};
-use crate::state::record::{HistoryEntry, HistoryEvent, Record};
-use crate::state::settle::settle;
+use crate::state::observed::{DependencyProgress, DependencyState, ObservedService};
+use crate::state::plan::{Lookups, Next};
+use crate::state::record::{HistoryEntry, Record};
 use crate::state::time::{Mono, Now};
-use crate::state::{lookups, network, order, status};
+use crate::state::{lookups, network};
+use act::Acted;
 
 /// Rounds of one pass. A replacement takes about ten; something that needs more lets others go first and comes back.
 const ROUNDS: usize = 64;
@@ -309,95 +309,6 @@ impl Pass<'_> {
         tracing::info!(service = %self.id, "removed");
     }
 
-    /// Takes the steps in order. Each outcome is remembered, durably where it changes the record, before the next step.
-    async fn act(&mut self, cell: &mut Cell, observed: &ObservedService, plan: &[Planned]) -> Acted {
-        let executor = Executor {
-            engine: &self.host.engine,
-            owner: &self.host.owner,
-            service: Some(self.id),
-            pulls: &self.host.pulls,
-            progress: &*self.host.progress,
-        };
-        let names: BTreeMap<ContainerId, String> =
-            observed.containers.iter().map(|c| (c.id.clone(), c.name.clone())).collect();
-        let mut failed = false;
-        for planned in plan {
-            let session = self.host.session();
-            let outcome = if failed || self.host.stopping() {
-                failed = true;
-                Outcome::NotTried
-            } else {
-                self.acted = true;
-                self.wait_for_turn(&planned.step).await;
-                if let Step::Stop { id, .. } = &planned.step {
-                    cell.downtime.stopping(id, observed, self.host.clock.now().mono);
-                }
-                self.take(&executor, planned, &names, observed).await
-            };
-            failed |= matches!(outcome, Outcome::Failed { .. });
-            self.note_scenery(&planned.step, &outcome);
-            let now = self.host.clock.now();
-            let mut record = cell.record.clone();
-            let history = settle(&mut record, &mut cell.memo, planned, &outcome, session, now);
-            self.count_history(cell, &history, None, now);
-            if record == cell.record && history.is_empty() {
-                continue;
-            }
-            if let Err(error) = self.persist(cell, record.clone(), &history).await {
-                tracing::error!(service = %self.id, %error, "what was just done could not be written down; stopping here");
-                // It happened, so it is true; it is written down before anything else is done.
-                cell.record = record;
-                cell.untold.extend(history);
-                return Acted::Unremembered;
-            }
-        }
-        if failed { Acted::Part } else { Acted::All }
-    }
-
-    fn note_scenery(&mut self, step: &Step, outcome: &Outcome) {
-        match (step, outcome, &mut self.scenery) {
-            (Step::Keep { tag, image, .. }, Outcome::Done, Some(scenery)) => scenery.note_kept(tag, image),
-            _ if Scenery::outlasts(step, outcome) => {}
-            _ => self.scenery = None,
-        }
-    }
-
-    /// A few services act at a time. A pull has a limit of its own and must not keep others from being healed.
-    async fn wait_for_turn(&mut self, step: &Step) {
-        if matches!(step, Step::Pull { .. }) {
-            self.turn = None;
-        } else if self.turn.is_none() {
-            // The semaphore is never closed; if it were, acting without a limit is the lesser evil.
-            self.turn = self.host.actors.acquire().await.ok();
-        }
-    }
-
-    async fn take(
-        &self,
-        executor: &Executor<'_>,
-        planned: &Planned,
-        names: &BTreeMap<ContainerId, String>,
-        observed: &ObservedService,
-    ) -> Outcome {
-        let words = describe(&planned.step, names);
-        tracing::info!(service = %self.id, slot = planned.slot, step = words, because = %planned.cause);
-        self.host.progress.step(self.id, planned, &words);
-        let outcome = tokio::select! {
-            outcome = executor.take(&planned.step) => outcome,
-            // Only a pull may be left behind: the engine drops it and nothing on the host has changed.
-            () = self.host.stopped(), if matches!(planned.step, Step::Pull { .. }) => Outcome::NotTried,
-        };
-        match &outcome {
-            Outcome::Failed { kind, text } => {
-                tracing::warn!(service = %self.id, step = words, kind = kind.as_str(), error = text, "a step failed");
-            }
-            Outcome::Done => self.count_start(&planned.step, observed),
-            Outcome::Created(_) | Outcome::Logs(_) | Outcome::NotTried => {}
-        }
-        self.host.progress.outcome(self.id, planned, &outcome);
-        outcome
-    }
-
     /// Makes the record durable. On failure the old one stays, so that the next round decides the same again.
     async fn persist(&self, cell: &mut Cell, record: Record, history: &[HistoryEntry]) -> Result<(), String> {
         let lines: Vec<HistoryEntry> = cell.untold.iter().chain(history).cloned().collect();
@@ -438,174 +349,9 @@ impl Pass<'_> {
             disk_free: (self.host.disk_free)(),
         }
     }
-
-    /// The engine did not show us everything: nothing is decided.
-    fn blind(&self, desired: Option<&Wanted>, cell: &Cell, error: &EngineError) -> Turn {
-        let reason = match error.kind {
-            Failure::Unreachable | Failure::Unknown => "EngineUnreachable",
-            _ => "EngineError",
-        };
-        let text = format!("the engine could not be asked ({error}); left as it is until it can");
-        let condition = Condition::new(ConditionKind::Waiting, reason, text);
-        tracing::debug!(service = %self.id, %error, "could not look");
-        if self.host.board.entry(self.id).is_none() {
-            let now = self.host.clock.now();
-            if let Some(wish) = self.host.wish() {
-                let nothing = ObservedService::default();
-                self.publish(&wish, desired, &nothing, cell, &condition, now);
-            }
-        }
-        self.trouble(&condition);
-        Turn::End(PassEnd::Failed)
-    }
-
-    /// Puts a condition up that is not the decision's.
-    fn trouble(&self, condition: &Condition) {
-        let now = self.host.clock.now();
-        self.host.board.condition(self.id, condition, now.wall);
-        self.host.progress.condition(self.id, condition);
-    }
-
-    /// Returns how many containers it should have.
-    fn publish(
-        &self,
-        wish: &Wish,
-        desired: Option<&Wanted>,
-        observed: &ObservedService,
-        cell: &Cell,
-        condition: &Condition,
-        now: Now,
-    ) -> u32 {
-        let before = self.host.board.entry(self.id).map(|entry| entry.status);
-        let record = &cell.record;
-        let status =
-            status::status(self.id, desired, observed, record, condition.clone(), before.as_ref(), now.wall);
-        self.gauges(&status, desired, cell);
-        let progress = status::dependency(desired, observed, record, condition);
-        let parent = status::parent(observed, record);
-        let entry = Entry { status, progress, parent, settled: None, due: None };
-        let replicas = entry.status.desired_replicas;
-        let (changed, moved) = self.host.board.publish(self.id, entry);
-        if changed {
-            tracing::info!(service = %self.id, condition = condition.kind.as_str(), reason = condition.reason, message = condition.message);
-            self.host.progress.condition(self.id, condition);
-        }
-        if moved {
-            for dependent in wish.dependents(&Key::Service(self.id.clone())) {
-                let key = Key::Service(dependent.clone());
-                self.host.inbox.post(Trigger::Key(key, Reason::Related));
-            }
-        }
-        replicas
-    }
-}
-
-/// How far a plan was carried out.
-enum Acted {
-    All,
-    /// A step failed, or evenkeel is being stopped.
-    Part,
-    /// A step was taken that could not be written down.
-    Unremembered,
 }
 
 /// What the engine's list would say of these containers.
 fn summary(observed: &ObservedService) -> Summary {
     observed.containers.iter().map(|c| (c.id.clone(), (c.name.clone(), c.status))).collect()
-}
-
-/// Counting: what a pass did, in numbers.
-impl Pass<'_> {
-    fn gauges(&self, status: &crate::state::condition::ServiceStatus, desired: Option<&Wanted>, cell: &Cell) {
-        let good = cell.record.good.as_ref();
-        let serving = cell.record.revisions.iter().find(|kept| Some(&kept.id) == good);
-        let drift = match desired {
-            Some(Wanted::Run(wanted)) => {
-                serving.is_none_or(|kept| kept.hash != wanted.hash)
-                    || status.running < status.desired_replicas
-            }
-            Some(Wanted::Frozen(_)) | None => false,
-        };
-        let gauges = ServiceGauges {
-            condition: status.condition.kind,
-            desired: status.desired_replicas,
-            running: status.running,
-            ready: status.ready,
-            revision: status.revision.as_deref().map(|revision| (revision, status.image.as_str())),
-            drift,
-            rejected: status.rejected.is_some(),
-            held: cell.record.hold.is_some(),
-        };
-        self.host.metrics.service(self.id, &gauges);
-    }
-
-    fn count_history(&mut self, cell: &Cell, history: &[HistoryEntry], desired: Option<&Wanted>, now: Now) {
-        let took = Duration::from_millis(cell.memo.rollout_since.map_or(0, |since| now.mono.since(since)));
-        let order = match desired {
-            Some(Wanted::Run(wanted)) => order::order(&wanted.spec).as_str(),
-            Some(Wanted::Frozen(_)) | None => "stop-first",
-        };
-        for entry in history {
-            match entry.event {
-                HistoryEvent::Committed => self.host.metrics.rollout(order, RolloutResult::Committed, took),
-                HistoryEvent::Rejected => {
-                    self.rolled_back = true;
-                    let back = cell.record.good.is_some() && cell.record.good != entry.revision;
-                    let result = if back { RolloutResult::RolledBack } else { RolloutResult::Failed };
-                    self.host.metrics.rollout(order, result, took);
-                }
-                HistoryEvent::RolledBack => self.host.metrics.rolled_back(self.id),
-                HistoryEvent::Started
-                | HistoryEvent::Held
-                | HistoryEvent::Released
-                | HistoryEvent::Retried
-                | HistoryEvent::Updated
-                | HistoryEvent::Repaired
-                | HistoryEvent::Removed => {}
-            }
-            tracing::info!(
-                service = %self.id, event = ?entry.event, image = entry.image, reason = entry.reason, "history"
-            );
-        }
-    }
-
-    fn count_downtime(
-        &self,
-        cell: &mut Cell,
-        observed: &ObservedService,
-        replicas: u32,
-        condition: &Condition,
-        now: Mono,
-    ) {
-        if condition.kind == ConditionKind::Completed {
-            return cell.downtime.completed();
-        }
-        let lost = cell.downtime.look(observed, replicas, cell.record.good.is_some(), now);
-        if lost > 0 {
-            self.host.metrics.downtime(self.id, Duration::from_millis(lost));
-        }
-    }
-
-    fn count_restarts(&self, cell: &mut Cell, observed: &ObservedService) {
-        let mut counts = BTreeMap::new();
-        for container in &observed.containers {
-            let before = cell.restarts.get(&container.id).copied();
-            let more = container.restart_count.saturating_sub(before.unwrap_or(container.restart_count));
-            if more > 0 {
-                self.host.metrics.restarted(self.id, more);
-            }
-            counts.insert(container.id.clone(), container.restart_count);
-        }
-        cell.restarts = counts;
-    }
-
-    /// A start of something that had run before is a restart.
-    fn count_start(&self, step: &Step, observed: &ObservedService) {
-        let Step::Start { id } = step else { return };
-        let ran: BTreeSet<&ContainerId> =
-            observed.containers.iter().filter(|c| c.started_at.is_some()).map(|c| &c.id).collect();
-        if ran.contains(id) {
-            self.host.metrics.restarted(self.id, 1);
-        }
-    }
 }
