@@ -1,5 +1,6 @@
 //! PURE. What is, what was, what next: observations and records in, decisions out. No async, no clock, no I/O, no panics.
 
+mod adopt;
 pub mod condition;
 pub mod create;
 pub mod decide;
