@@ -5,6 +5,7 @@ pub mod condition;
 pub mod create;
 pub mod decide;
 pub mod diff;
+mod down;
 pub mod gate;
 pub mod guard;
 pub mod live;
