@@ -169,6 +169,7 @@ impl Play {
             load: Arc::new(|snapshot| {
                 load(snapshot, &HostFacts { name: "box".to_owned(), ..HostFacts::default() })
             }),
+            sources: Arc::default(),
             path: "/desired".to_owned(),
             host_name: "box".to_owned(),
             resync_ms: 300_000,
