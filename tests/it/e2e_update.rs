@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::docker::{docker, docker_now, events, inspect};
 use crate::support::files::{checked, plain};
 use crate::support::wait::{free_port, page};
-use crate::support::{Host, stays, wait_for};
+use crate::support::{Daemon, Host, stays, wait_for};
 
 fn serves(port: u16, version: &str) {
     wait_for(&format!("version {version} serves"), || page(port, "/version").filter(|body| body == version));
@@ -329,10 +329,14 @@ fn an_update_goes_on_after_kill_9_at_any_moment() {
     host.write("web.toml", &checked("web", &images[0], port, ""));
     let mut daemon = host.run();
     becomes(&host, "web", "ready");
-    for (n, image) in images.iter().enumerate().skip(1) {
+    // At the create, at the stop, between stop and start, in the gate, and as it is over.
+    let moments =
+        ["step=\"create ", "step=\"stop ", "step=\"start ", "waits for its health check", "it proved itself"];
+    for (n, (image, moment)) in (1..).zip(images.iter().skip(1).zip(moments)) {
+        let told = |daemon: &Daemon| daemon.log().matches(moment).count();
+        let before = told(&daemon);
         host.write("web.toml", &checked("web", image, port, ""));
-        // A little later each time: before the first act, between stop and start, in the gate, after the commit.
-        std::thread::sleep(Duration::from_millis(150 * n as u64 * n as u64));
+        wait_for(moment, || (told(&daemon) > before).then_some(()));
         daemon.kill();
         daemon = host.run();
         serves(port, &format!("1.{n}"));
