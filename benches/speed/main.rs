@@ -19,6 +19,7 @@ mod stats;
 #[allow(unused_imports)]
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod sync;
 mod wire;
 
 use std::path::Path;
@@ -26,7 +27,7 @@ use std::time::Instant;
 
 use compose::Compose;
 
-const SECTIONS: [&str; 3] = ["replace", "fleet", "load"];
+const SECTIONS: [&str; 4] = ["replace", "fleet", "load", "sync"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -48,6 +49,7 @@ fn main() {
         let sections = match name {
             "replace" => vec![replace::run(rounds(12), compose.as_ref())],
             "fleet" => fleet::run(rounds(3), compose.as_ref()),
+            "sync" => vec![sync::run(rounds(15))],
             _ => vec![load::run(rounds(5))],
         };
         for shown in sections.iter().map(report::Section::markdown) {
