@@ -64,11 +64,16 @@ pub enum PinKind {
     Live(RelPath),
 }
 
-/// Where a path leads.
-enum Found {
-    File(RelPath),
+/// Where a path of a commit leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Led<'a> {
+    /// Also a submodule.
+    File(&'a RelPath, &'a Blob),
     Folder(String),
-    Nothing,
+    /// Nothing of this name is in the commit.
+    Absent,
+    /// A link on the way leads out of the commit, in a circle, or to nothing.
+    Nowhere(String),
 }
 
 impl Tree {
@@ -91,14 +96,14 @@ impl Tree {
             let below = path.strip_prefix(root).map(|rest| rest.trim_start_matches('/'));
             let Some(below) = below.filter(|_| is_below(path, root)) else { continue };
             match self.resolve(below)? {
-                Found::Nothing => {}
-                Found::File(file) => {
-                    let files = vec![(String::new(), file)];
+                Led::Absent | Led::Nowhere(_) => {}
+                Led::File(file, _) => {
+                    let files = vec![(String::new(), file.clone())];
                     let digest = self.digest(&files);
                     *path = self.copy(&digest, below);
                     pins.push(Pin { kind: PinKind::Copy(path.clone()), files });
                 }
-                Found::Folder(folder) => {
+                Led::Folder(folder) => {
                     let files = self.below(&folder)?;
                     let digest = self.digest(&files);
                     if let (false, Some(live)) = (read_only, RelPath::new(&folder)) {
@@ -120,8 +125,20 @@ impl Tree {
         format!("{}/{digest}/{name}", self.copies)
     }
 
-    /// Follows links, part by part, and never out of the tree.
-    fn resolve(&self, path: &str) -> Result<Found, String> {
+    /// Where a service's mount leads.
+    fn resolve(&self, path: &str) -> Result<Led<'_>, String> {
+        match self.follow(path) {
+            Led::File(file, blob) if blob.kind == BlobKind::Submodule => Err(format!(
+                "`{file}` is a submodule, and submodules are not fetched: put the files into the repository itself"
+            )),
+            Led::Nowhere(why) => Err(why),
+            led => Ok(led),
+        }
+    }
+
+    /// Follows links, part by part, and never out of the commit.
+    #[must_use]
+    pub fn follow(&self, path: &str) -> Led<'_> {
         let mut done: Vec<String> = Vec::new();
         let mut open: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut links = 0;
@@ -129,35 +146,40 @@ impl Tree {
             match part.as_str() {
                 "" | "." => continue,
                 ".." => {
-                    done.pop().ok_or_else(|| format!("`{path}` leads out of the repository"))?;
+                    if done.pop().is_none() {
+                        return Led::Nowhere(format!("`{path}` leads out of the repository"));
+                    }
                     continue;
                 }
                 _ => done.push(part),
             }
             let here = done.join("/");
-            match self.entries.get(here.as_str()).map(|blob| &blob.kind) {
-                Some(BlobKind::Link(target)) => {
+            match self.entries.get_key_value(here.as_str()) {
+                Some((_, Blob { kind: BlobKind::Link(target), .. })) => {
                     links += 1;
-                    if target.starts_with('/') || links > LINKS {
-                        return Err(format!("the link `{here}` leads out of the repository"));
+                    if links > LINKS {
+                        return Led::Nowhere(format!("the link `{here}` leads in a circle"));
+                    }
+                    if target.is_empty() || target.starts_with('/') {
+                        return Led::Nowhere(format!("the link `{here}` leads out of the repository"));
                     }
                     done.pop();
                     open.extend(target.split('/').rev().map(str::to_owned));
                 }
-                Some(BlobKind::Submodule) => {
-                    return Err(format!(
-                        "`{here}` is a submodule, and submodules are not fetched: put the files into the repository itself"
-                    ));
-                }
-                Some(BlobKind::File | BlobKind::Executable) | None => {}
+                // What is said to be in a submodule is that submodule, as far as this commit is concerned.
+                Some((file, blob)) if blob.kind == BlobKind::Submodule => return Led::File(file, blob),
+                Some(_) | None => {}
             }
         }
         let here = done.join("/");
-        if let Some(file) = RelPath::new(&here).filter(|file| self.entries.contains_key(file)) {
-            return Ok(Found::File(file));
+        if let Some((file, blob)) = self.entries.get_key_value(here.as_str()) {
+            return Led::File(file, blob);
         }
-        let first_below = self.range(&here).next();
-        Ok(if first_below.is_some() { Found::Folder(here) } else { Found::Nothing })
+        match (self.range(&here).next(), links) {
+            (Some(_), _) => Led::Folder(here),
+            (None, 0) => Led::Absent,
+            (None, _) => Led::Nowhere(format!("`{path}` is a link that leads nowhere")),
+        }
     }
 
     fn range<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a RelPath, &'a Blob)> + use<'a> {

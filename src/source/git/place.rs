@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::error::GitError;
-use super::read::bodies;
+use super::objects::bodies;
 use super::repository::{Repository, replace};
 use crate::desired::snapshot::RelPath;
 use crate::desired::tree::{Blob, BlobKind, Pin, PinKind, Tree};
