@@ -1,7 +1,9 @@
 //! A repository as a source, with real repositories: what a commit becomes, and everything that can be wrong with one.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -164,6 +166,14 @@ fn a_commit_is_read_by_the_rules_of_a_directory() {
         ("common/base.toml", "[services.base]\nimage = \"base:1\"\n"),
     ] {
         remote.write(path, text);
+    }
+    for name in [
+        &b"shop/\xff.toml"[..],
+        b"shop/two\nlines.toml",
+        b"shop/\"quotes\" and \t.toml",
+        "shop/schön.toml".as_bytes(),
+    ] {
+        fs::write(remote.path.join(OsStr::from_bytes(name)), "# nothing\n").unwrap();
     }
     remote.write("large/big.toml", &"#".repeat((1 << 20) + 1));
     symlink("../common/base.toml", remote.path.join("shop/base.toml")).unwrap();
@@ -742,6 +752,54 @@ fn every_service_knows_the_commit_that_last_touched_it() {
     // Once on top of what is known, and once from nothing.
     assert_eq!(commits(&checkout.fetch().unwrap().snapshot), [third.clone(), first.clone()]);
     assert_eq!(commits(&desk.fetch(&desk.settings()).unwrap().snapshot), [third, first]);
+}
+
+#[test]
+fn dates_of_any_century_change_nothing() {
+    let desk = Desk::new();
+    for date in ["1970-01-02T00:00:00Z", "2099-12-31T00:00:00Z"] {
+        desk.remote.write("shop/web.toml", &format!("# {date}\n{WEB}"));
+        desk.remote.git(&["add", "--all"]);
+        let mut commit = desk.remote.command(&["commit", "--quiet", "--message", date]);
+        let done = commit.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date).status();
+        assert!(done.unwrap().success());
+        assert_eq!(id(&desk.apply(&desk.settings())), desk.remote.head(), "{date}");
+    }
+}
+
+#[test]
+fn nothing_that_git_could_be_set_up_to_run_is_run() {
+    let desk = Desk::new();
+    let (home, ran) = (desk.root.path().join("someone"), desk.root.path().join("ran"));
+    let trap = home.join("trap");
+    fs::create_dir_all(home.join("hooks")).unwrap();
+    fs::write(&trap, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+    fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();
+    // A hook that every change of a ref calls, and one that every look at files may call.
+    for hook in ["reference-transaction", "post-checkout", "post-merge", "pre-auto-gc"] {
+        symlink(&trap, home.join("hooks").join(hook)).unwrap();
+    }
+    let trap = trap.display();
+    let settings = format!(
+        "[core]\nhooksPath = {}\nfsmonitor = {trap}\n[filter \"x\"]\nsmudge = {trap}\nclean = {trap}\n[diff \"x\"]\ntextconv = {trap}\n",
+        home.join("hooks").display()
+    );
+    fs::write(home.join(".gitconfig"), settings).unwrap();
+    desk.remote.write(".gitattributes", "* filter=x diff=x\n");
+    desk.remote.write(".gitmodules", "[submodule \"x\"]\npath = x\nurl = ext::sh -c id\n");
+    desk.remote.commit("Traps");
+    // To be sure that the trap works: git itself falls into it.
+    let fell = desk.remote.command(&["update-ref", "refs/heads/probe", "HEAD"]).env("HOME", &home).status();
+    assert!(fell.unwrap().success() && fs::remove_file(&ran).is_ok());
+    let ended = Command::new(crate::support::host::BINARY)
+        .args(["plan", "--engine", "simulated", "--repo", &desk.remote.url(), "--config", "/dev/null"])
+        .arg("--state")
+        .arg(desk.state())
+        .env("HOME", &home)
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(!ran.exists());
 }
 
 #[test]
