@@ -234,6 +234,21 @@ fn an_edit_a_rollback_and_its_release_go_through_the_daemon() {
 }
 
 #[test]
+fn a_hold_for_a_time_ends_by_itself_when_the_time_is_over() {
+    let place = Place::new(SHOP);
+    let _daemon = Daemon::start(&place);
+    assert_eq!(place.run(&["hold", "web", "--for", "3s"]).0, 0);
+    place.write(&SHOP.replace("nginx:1", "nginx:2"));
+    let row = |place: &Place| place.json(&["status", "web", "--json"])["services"][0].clone();
+    let held = row(&place);
+    assert_eq!((&held["condition"]["kind"], &held["image"]), (&"held".into(), &"nginx:1".into()), "{held}");
+    // Long before the regular look at everything.
+    crate::support::wait_for("the file counts again", || (row(&place)["image"] == "nginx:2").then_some(()));
+    let history = place.run(&["history", "web"]).1;
+    assert!(history.contains("the hold ended"), "{history}");
+}
+
+#[test]
 fn status_that_watches_shows_the_host_again_when_something_changed() {
     let place = Place::new(SHOP);
     let _daemon = Daemon::start(&place);
