@@ -190,7 +190,7 @@ fn tell(board: Arc<SourceBoard>, metrics: Arc<Metrics>) -> git::Tell {
             took: synced.took,
             well,
             unverified: synced.result == SyncResult::Unverified,
-            commit: synced.commit.as_ref().map(|commit| commit.id.as_str()),
+            commit: synced.commit.as_ref(),
             at: now,
         });
         board.set(&synced.source, |status| {

@@ -43,11 +43,13 @@ pub struct SourcePlace {
 }
 
 impl SourcePlace {
-    /// For a label: `shop/web.toml:3`, and with a commit `shop/web.toml:3@<its whole id>`.
+    /// For a label: `shop/web.toml:3`, and with a commit `shop/web.toml:3@<its whole id> Ada: Use 1.28`.
     #[must_use]
     pub fn label(&self) -> String {
         match &self.commit {
-            Some(commit) => format!("{}:{}@{}", self.file, self.line, commit.id),
+            Some(Commit { id, author, subject, .. }) => {
+                format!("{}:{}@{id} {author}: {subject}", self.file, self.line)
+            }
             None => format!("{}:{}", self.file, self.line),
         }
     }

@@ -8,7 +8,12 @@ use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::MetricsError;
 use super::register::Registrar;
+use crate::desired::snapshot::Commit;
 use crate::state::time::Timestamp;
+
+fn labels<'a>(source: &'a str, commit: &'a Commit) -> [&'a str; 4] {
+    [source, &commit.id, &commit.author, &commit.subject]
+}
 
 /// A look at a branch that has not moved, to a first fetch on a slow line.
 const SYNC_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
@@ -24,7 +29,7 @@ pub struct SyncOutcome<'a> {
     pub well: bool,
     pub unverified: bool,
     /// In force after this try.
-    pub commit: Option<&'a str>,
+    pub commit: Option<&'a Commit>,
     pub at: Timestamp,
 }
 
@@ -36,7 +41,7 @@ pub(super) struct SyncSeries {
     unverified: IntCounterVec,
     webhooks: IntCounterVec,
     /// The commit that each source shows, to take it away when another one comes.
-    shown: Mutex<BTreeMap<String, String>>,
+    shown: Mutex<BTreeMap<String, Commit>>,
 }
 
 impl SyncSeries {
@@ -60,8 +65,8 @@ impl SyncSeries {
             )?,
             commit: r.gauges(
                 "evenkeel_source_commit_info",
-                "Always 1; the label says which commit of a repository is in force.",
-                &["source", "commit"],
+                "Always 1; the labels say which commit of a repository is in force, whose it is, and what it says it does.",
+                &["source", "commit", "author", "subject"],
             )?,
             unverified: r.counters(
                 "evenkeel_sync_verification_failures_total",
@@ -93,12 +98,12 @@ impl SyncSeries {
             failures.inc();
         }
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = shown.get(source).filter(|before| Some(before.as_str()) != outcome.commit) {
-            let _gone = self.commit.remove_label_values(&[source, before]);
+        if let Some(before) = shown.get(source).filter(|before| Some(*before) != outcome.commit) {
+            let _gone = self.commit.remove_label_values(&labels(source, before));
         }
         if let Some(commit) = outcome.commit {
-            self.commit.with_label_values(&[source, commit]).set(1);
-            shown.insert(source.to_owned(), commit.to_owned());
+            self.commit.with_label_values(&labels(source, commit)).set(1);
+            shown.insert(source.to_owned(), commit.clone());
         }
     }
 

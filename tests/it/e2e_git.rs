@@ -71,12 +71,12 @@ fn a_push_is_on_the_host_and_every_change_leads_back_to_its_commit() {
     site.becomes("a", "ready");
     site.becomes("b", "ready");
     let b = lives(host, "b");
-    let place = format!("{}/a.toml:2@{first}", host.project);
+    let place = format!("{}/a.toml:2@{first} Ada Lovelace: Run both", host.project);
     assert_eq!(host.serving("a").unwrap().label("dev.evenkeel.source"), place);
-    assert_eq!(
-        daemon.metric(&format!("evenkeel_source_commit_info{{commit=\"{first}\",source=\"infra\"}}")),
-        Some(1.0)
+    let series = format!(
+        "evenkeel_source_commit_info{{author=\"Ada Lovelace\",commit=\"{first}\",source=\"infra\",subject=\"Run both\"}}"
     );
+    assert_eq!(daemon.metric(&series), Some(1.0));
 
     // One commit that touches one service restarts one service.
     site.write("a.toml", &plain("a", &two, "volumes = [\"./a.conf:/etc/a.conf\"]"));
@@ -353,6 +353,36 @@ fn two_repositories_and_a_directory_side_by_side_each_own_their_projects() {
     host.write("a.toml", &plain("a", &host.image("1.1", &[], &[]), ""));
     site.becomes("a", "frozen");
     assert_eq!(host.serving("a").unwrap().image(), image);
+}
+
+#[test]
+fn a_poll_that_finds_nothing_asks_the_engine_nothing() {
+    let Some(site) = Site::new() else { return };
+    let host = &site.host;
+    site.write("a.toml", &plain("a", &host.image("1.0", &[], &[]), ""));
+    site.remote.commit("First");
+    site.settings(&site.remote.url(), "poll = \"10s\"");
+    let daemon = host.run();
+    site.becomes("a", "ready");
+    let polls =
+        || daemon.metric("evenkeel_sync_total{result=\"unchanged\",source=\"infra\"}").unwrap_or_default();
+    let calls = || -> f64 {
+        let text = daemon.metrics().unwrap_or_default();
+        let counts = text.lines().filter(|line| line.starts_with("evenkeel_engine_requests_total{"));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    // The regular look at the host comes once a minute, and may come in between.
+    let quiet = (0..3).any(|_| {
+        wait_for("the host is at rest", || {
+            let before = calls();
+            std::thread::sleep(Duration::from_secs(1));
+            (calls() == before).then_some(())
+        });
+        let before = (polls(), calls());
+        wait_for("a poll", || (polls() > before.0).then_some(()));
+        calls() == before.1
+    });
+    assert!(quiet, "every poll had the engine asked something");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use evenkeel::desired::ident::ServiceId;
+use evenkeel::desired::snapshot::Commit;
 use evenkeel::metrics::{LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges, SyncOutcome};
 use evenkeel::state::condition::ConditionKind;
 use evenkeel::state::plan::Failure;
@@ -50,13 +51,15 @@ fn used() -> Metrics {
     metrics.guard_refused(2);
     metrics.store_writable(true);
     metrics.watch_event();
+    let commit =
+        Commit { id: "1a2b3c4d".to_owned(), author: "Ada".to_owned(), subject: "Use 1.28".to_owned(), at: 0 };
     metrics.synced(&SyncOutcome {
         source: "infra",
         result: "unverified",
         took: Duration::from_millis(80),
         well: true,
         unverified: true,
-        commit: Some("1a2b3c4d"),
+        commit: Some(&commit),
         at: Timestamp(2_500),
     });
     metrics.webhook("github", "accepted");
