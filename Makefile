@@ -1,6 +1,6 @@
 # `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
 # Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
-.PHONY: run test prove engines bench release lint fmt-check clippy doc deny clean-example
+.PHONY: run test prove engines bench release deb image lint fmt-check clippy doc deny clean-example
 .NOTPARALLEL:
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -43,6 +43,17 @@ release:
 	@scripts/setup.sh --tools
 	host=$$(rustc -vV | sed -n 's/^host: //p') && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$$host" && \
 		mkdir -p target/static && cp "target/$$host/release/evenkeel" target/static/evenkeel
+
+# A package for Debian and its kin, into target/debian.
+deb: release
+	@command -v cargo-deb >/dev/null || cargo install --locked cargo-deb@3.8.0
+	mkdir -p target/static/completions
+	for shell in bash zsh fish; do target/static/evenkeel completions $$shell > target/static/completions/evenkeel.$$shell || exit; done
+	cargo deb --locked --no-build --no-strip --output target/debian/
+
+# A container image, on the engine of this machine: make image IMAGE=registry.example/evenkeel:1
+image: release
+	scripts/image.sh $(IMAGE)
 
 lint: fmt-check clippy doc deny
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::state::decide::Limits;
+pub use keys::{Names, names};
 pub use units::{duration, size};
 
 /// Where the file is looked for when nobody names one. It need not be there.

@@ -71,6 +71,25 @@ pub(super) static KEYS: [Key; 24] = [
     key("config", |_, _| Ok(())),
 ];
 
+/// Every setting with what it is called where it may be said, in the order of the documentation.
+pub fn names() -> impl Iterator<Item = Names> {
+    KEYS.iter().map(|key| Names {
+        key: key.path,
+        variable: variable(key.path),
+        flag: key.flag.map_or_else(|| format!("--{}", key.path), str::to_owned),
+    })
+}
+
+/// What a setting is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// In the file: `log.format`.
+    pub key: &'static str,
+    pub variable: String,
+    /// Where it has one: not every setting can be said in a call.
+    pub flag: String,
+}
+
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }

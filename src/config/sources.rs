@@ -105,7 +105,8 @@ pub(super) struct Table {
     keys: BTreeMap<String, (String, String)>,
 }
 
-const KEYS: [&str; 14] = [
+/// The keys of a `[source.NAME]`.
+pub const KEYS: [&str; 14] = [
     "dir",
     "url",
     "branch",

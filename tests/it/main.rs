@@ -33,6 +33,7 @@ mod load_again;
 mod metrics;
 mod monitoring;
 mod observation;
+mod packaging;
 mod plan;
 mod queue;
 mod reconcile;
