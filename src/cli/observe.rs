@@ -49,6 +49,8 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
     let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
     let records = store.load_all().map_err(|error| chain(&error))?;
     let session = Durable::new(Arc::new(store)).session().await.map_err(|error| error.to_string())?;
+    let state = std::path::absolute(&settings.state).unwrap_or_else(|_| settings.state.clone());
+    let state = state.to_string_lossy();
     let home = std::env::var("HOME").ok().filter(|home| !home.is_empty());
     let observer = Observer {
         engine: &*engine,
@@ -56,6 +58,8 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
         host: &settings.host,
         root: &root,
         home: home.as_deref(),
+        state: &state,
+        repositories: sources::repositories(&settings.sources),
         limits: settings.limits,
         records,
         session,

@@ -233,6 +233,15 @@ pub(super) fn root(settings: &Settings) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// The names of the repositories among these sources.
+pub(super) fn repositories(sources: &[Source]) -> Vec<String> {
+    let names = sources.iter().filter_map(|source| match source {
+        Source::Git(git) => Some(git.name.clone()),
+        Source::Directory { .. } => None,
+    });
+    names.collect()
+}
+
 /// For people: where the desired state comes from.
 pub(super) fn shown(settings: &Settings) -> String {
     let all: Vec<String> = settings.sources.iter().map(Source::shown).collect();

@@ -43,7 +43,7 @@ fn every_workflow_is_yaml_and_calls_what_there_is() {
             "github-actions.yml",
             &[
                 "evenkeel validate desired --all-hosts --format github",
-                "evenkeel plan --observed put-in --desired desired",
+                "evenkeel plan --observed put-in --repo put-in --branch proposed --path desired",
             ],
         ),
         (
@@ -51,7 +51,7 @@ fn every_workflow_is_yaml_and_calls_what_there_is() {
             &[
                 "evenkeel validate desired --all-hosts --format gitlab",
                 "evenkeel validate desired --all-hosts",
-                "evenkeel plan --observed put-in --desired desired",
+                "evenkeel plan --observed put-in --repo put-in --branch proposed --path desired",
             ],
         ),
     ];

@@ -9,6 +9,7 @@ use crate::support::Host;
 use crate::support::docker::docker;
 use crate::support::files::{checked, plain};
 use crate::support::host::{BINARY, Ended};
+use crate::support::repository::Repository;
 use crate::support::wait::{free_port, page, wait_for};
 
 /// Copies the desired state to where another machine would have it.
@@ -27,9 +28,10 @@ fn copy(from: &Path, to: &Path) {
 
 /// The binary where there is no engine, no store and no settings of the host.
 fn elsewhere(host: &Host, arguments: &[&str]) -> Ended {
+    fs::write(host.root().join("elsewhere.toml"), "").unwrap();
     let mut command = std::process::Command::new(BINARY);
     command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").env("NO_COLOR", "1").current_dir(host.root());
-    Ended::from(command.args(["--config", "evenkeel.toml"]).args(arguments).output().unwrap())
+    Ended::from(command.args(["--config", "elsewhere.toml"]).args(arguments).output().unwrap())
 }
 
 fn services(plan: &Value) -> Vec<(String, String, Vec<String>)> {
@@ -63,7 +65,6 @@ fn a_plan_against_an_observation_is_the_one_of_the_host_and_no_secret_leaves_it(
     assert!(!seen.out.contains("hunter2"), "a secret is in the observation");
     assert!(seen.out.contains(&host.name("web")));
     fs::write(host.root().join("host.json"), &seen.out).unwrap();
-    fs::write(host.root().join("evenkeel.toml"), "").unwrap();
     let there = host.root().join("checkout");
     let there = there.to_str().unwrap();
     copy(&host.desired, Path::new(there));
@@ -137,7 +138,6 @@ fn a_saved_plan_is_carried_out_once_and_only_where_nothing_moved() {
     host.write("db.toml", &plain("db", &one, ""));
     let seen = host.evenkeel(&["observe"]).expect(0);
     fs::write(host.root().join("host.json"), seen.out).unwrap();
-    fs::write(host.root().join("evenkeel.toml"), "").unwrap();
     let there = host.root().join("checkout");
     copy(&host.desired, &there);
     elsewhere(
@@ -155,4 +155,61 @@ fn a_saved_plan_is_carried_out_once_and_only_where_nothing_moved() {
     let refused = host.evenkeel(&["apply", file]).expect(4);
     assert!(refused.err.contains("a daemon runs here"), "{}", refused.err);
     drop(daemon);
+}
+
+#[test]
+fn the_plan_of_a_host_that_follows_a_repository_is_made_from_a_clone_of_it() {
+    let Some(host) = Host::new() else { return };
+    let (one, two) = (host.image("1.0", &[], &[]), host.image("1.1", &[], &[]));
+    let remote = Repository::new(&host.root().join("remote"));
+    let file = |image: &str| plain("web", image, "volumes = [\"./web.conf:/etc/web.conf:ro\"]");
+    remote.write(&format!("infra/{}/web.toml", host.project), &file(&one));
+    remote.write(&format!("infra/{}/web.conf", host.project), "one\n");
+    remote.commit("Run it");
+    host.configure(&format!(
+        "[source.infra]\nurl = \"{}\"\nbranch = \"main\"\npath = \"infra\"\n",
+        remote.url()
+    ));
+    host.evenkeel(&["apply"]).expect(0);
+    let seen = host.evenkeel(&["observe"]).expect(0);
+    fs::write(host.root().join("host.json"), seen.out).unwrap();
+
+    // What a forge's runner has: a clone, and in it the proposed change under a name of its own.
+    remote.git(&["clone", "--quiet", ".", "../clone"]);
+    let clone = host.root().join("clone");
+    let clone = clone.to_str().unwrap();
+    let plan = |more: &[&str]| {
+        let arguments = ["plan", "--json", "--observed", "host.json", "--repo", clone, "--path", "infra"];
+        elsewhere(&host, &[&arguments[..], more].concat()).expect(0).json()
+    };
+    let same = plan(&[]);
+    assert_eq!(same["pending"], false, "{same:#}");
+    remote.git(&["-C", "../clone", "switch", "--quiet", "--create", "proposed"]);
+    fs::write(format!("{clone}/infra/{}/web.toml", host.project), file(&two)).unwrap();
+    remote.git(&[
+        "-C",
+        "../clone",
+        "-c",
+        "user.name=Ada",
+        "-c",
+        "user.email=ada@example.org",
+        "commit",
+        "--quiet",
+        "--all",
+        "-m",
+        "Another version",
+    ]);
+    let other = plan(&["--branch", "proposed"]);
+    let fields: Vec<&str> = other["services"][0]["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| field["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(fields, ["image"], "{other:#}");
+
+    // From a checkout without its history the mounts are elsewhere, and that is said.
+    let bare = format!("{clone}/infra");
+    let told = elsewhere(&host, &["plan", "--observed", "host.json", "--desired", &bare]).expect(0);
+    assert!(told.err.contains("reads its files from a repository"), "{}", told.err);
 }

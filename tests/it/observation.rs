@@ -48,6 +48,8 @@ async fn saved(rig: &Rig) -> String {
         host: rig.name,
         root: "/desired",
         home: None,
+        state: "/var/lib/evenkeel",
+        repositories: Vec::new(),
         limits: Limits::default(),
         records,
         session: rig.records.session().await.unwrap(),
@@ -163,7 +165,7 @@ async fn differences_name_the_variable_and_hide_both_values() {
         web.differences.iter().map(|field| (field.path.as_str(), field.old.as_deref())).collect();
     assert_eq!(
         differences,
-        [("environment.MODE", Some("another value")), ("labels.auth", Some("\"another value\""))]
+        [("environment.MODE", Some("another value")), ("labels.auth", Some("another value"))]
     );
     let new = web.differences[0].new.as_deref().unwrap();
     assert!(new.starts_with("sha256:"), "{new}");

@@ -33,6 +33,10 @@ pub struct Observer<'a> {
     /// Where the desired state is on this host: relative paths in it become paths below.
     pub root: &'a str,
     pub home: Option<&'a str>,
+    /// The directory of evenkeel's memory, below which the files of a repository lie.
+    pub state: &'a str,
+    /// The names of the repositories that this host follows.
+    pub repositories: Vec<String>,
     pub limits: Limits,
     pub records: BTreeMap<ServiceId, Record>,
     pub session: EngineSession,
@@ -52,6 +56,8 @@ pub struct Observation {
     pub instance: String,
     root: String,
     home: Option<String>,
+    pub state: String,
+    pub repositories: Vec<String>,
     limits: Limits,
     session: EngineSession,
     salt: String,
@@ -77,7 +83,19 @@ pub enum ObservationError {
 /// # Errors
 /// The engine could not be read.
 pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observation> {
-    let Observer { engine, instance, host, root, home, limits, mut records, session, salt } = observer;
+    let Observer {
+        engine,
+        instance,
+        host,
+        root,
+        home,
+        state,
+        repositories,
+        limits,
+        mut records,
+        session,
+        salt,
+    } = observer;
     let engine = Recorded::of(engine, instance).await?;
     records.iter_mut().for_each(|(id, record)| seal::seal(id, record, &salt));
     Ok(Observation {
@@ -89,6 +107,8 @@ pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observatio
         instance: instance.to_owned(),
         root: root.to_owned(),
         home: home.map(str::to_owned),
+        state: state.to_owned(),
+        repositories,
         limits,
         session,
         salt,
