@@ -4,7 +4,7 @@
 #   scripts/setup.sh [--tools] [--engine] [--tests]     (no argument: all three)
 #     --tools    compiler, linker, Rust toolchain
 #     --engine   a running Docker engine
-#     --tests    what only the tests use: a registry for loopback, strace
+#     --tests    what only the tests use: a registry for loopback, strace, git, gpg
 #
 # Exit codes: 0 ready; 1 the tools are missing and could not be installed; 3 all is well but for a Docker engine, which is
 # not there and may not be installed or started here (the reason is printed).
@@ -149,6 +149,15 @@ tests() {
     # Steps of the wall clock; the tool is a preloaded library.
     command -v faketime >/dev/null || install_packages faketime ||
         say "without faketime the tests of clock steps are skipped, and say so"
+    # Repositories, and who signed what is in them.
+    local missing=()
+    command -v git >/dev/null || missing+=(git)
+    command -v ssh-keygen >/dev/null || missing+=(openssh-client)
+    command -v gpg >/dev/null || missing+=(gnupg)
+    command -v openssl >/dev/null || missing+=(openssl)
+    if [ ${#missing[@]} -gt 0 ]; then
+        install_packages "${missing[@]}" || say "without ${missing[*]} the tests of repositories fail"
+    fi
     command -v docker-registry >/dev/null && return 0
     install_packages docker-registry || say "without docker-registry the tests that pull from a registry are skipped, and say so"
 }
