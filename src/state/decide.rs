@@ -154,7 +154,7 @@ impl<'a> Pass<'a> {
         }
         let Some(Wanted::Run(wanted)) = self.inputs.desired else { return };
         self.record.source.clone_from(&wanted.spec.source.file);
-        let wish = target::wish(&wanted.spec);
+        let wish = target::wish(wanted);
         if self.record.wish.as_ref() != Some(&wish) {
             for kept in self.record.revisions.iter_mut().filter(|kept| kept.hash == wanted.hash) {
                 if matches!(kept.verdict, RevisionVerdict::Rejected { .. }) {
@@ -172,7 +172,7 @@ impl<'a> Pass<'a> {
 
     fn wish_moved_on(&self, hold: &Hold) -> bool {
         match (&hold.until_wish_changes, self.inputs.desired) {
-            (Some(at), Some(Wanted::Run(wanted))) => target::wish(&wanted.spec) != *at,
+            (Some(at), Some(Wanted::Run(wanted))) => target::wish(wanted) != *at,
             _ => false,
         }
     }

@@ -41,9 +41,10 @@ pub enum Why {
 
 /// Digest of everything wanted of a service: a change of any of it is "the desired state of the service changed".
 #[must_use]
-pub fn wish(spec: &ServiceSpec) -> String {
-    let ServiceSpec { container, live, policy, source: _ } = spec;
-    let text = serde_json::to_string(&(container, live, policy)).unwrap_or_default();
+pub fn wish(wanted: &Revision) -> String {
+    let Revision { hash, spec: ServiceSpec { container: _, live, policy, source: _ } } = wanted;
+    // The hash stands for the container: to write all of it down once more is most of what a decision costs.
+    let text = serde_json::to_string(&(hash, live, policy)).unwrap_or_default();
     hex::encode(Sha256::digest(text))
 }
 

@@ -196,9 +196,10 @@ impl World {
             self.observed.networks.insert(name.clone(), vec![network(name)]);
         }
         self.observed.volumes.insert("shop_data".to_owned(), Some(volume("shop_data")));
-        self.record.wish = Some(target::wish(&spec));
         self.record.source.clone_from(&spec.source.file);
-        self.desired = Some(Wanted::run(Revision { hash: SpecHash::of(&spec.container), spec }));
+        let revision = Revision { hash: SpecHash::of(&spec.container), spec };
+        self.record.wish = Some(target::wish(&revision));
+        self.desired = Some(Wanted::run(revision));
     }
 
     /// The spec as it was when its image was `image`.
