@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::spec::{ContainerSpec, NetworkSpec, SourcePlace, VolumeSpec};
+use super::spec::{ContainerSpec, NetworkSpec, ServiceSpec, SourcePlace, VolumeSpec};
 
 /// SHA-256, lower-case hex, over the canonical form of a [`ContainerSpec`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,6 +35,15 @@ impl SpecHash {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Digest of everything wanted of a service: a change of any of it is "the desired state of the service changed".
+#[must_use]
+pub fn wish(hash: &SpecHash, spec: &ServiceSpec) -> String {
+    let ServiceSpec { container: _, live, policy, source: _ } = spec;
+    // The hash stands for the container.
+    let text = serde_json::to_string(&(hash, live, policy)).unwrap_or_default();
+    hex::encode(Sha256::digest(text))
 }
 
 impl fmt::Display for SpecHash {

@@ -56,11 +56,21 @@ impl Wanted {
     }
 }
 
-/// A spec with its hash.
+/// A spec with what tells it from others. Made once a load: a decision, of which there are many, compares and shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
     pub hash: SpecHash,
-    pub spec: ServiceSpec,
+    /// See [`hash::wish`].
+    pub wish: String,
+    pub spec: Arc<ServiceSpec>,
+}
+
+impl Revision {
+    #[must_use]
+    pub fn of(spec: ServiceSpec) -> Self {
+        let hash = SpecHash::of(&spec.container);
+        Self { wish: hash::wish(&hash, &spec), hash, spec: Arc::new(spec) }
+    }
 }
 
 /// Everything wanted on this host. What a load took over from the one before it shares, so that comparing two is quick.

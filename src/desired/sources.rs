@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Span};
-use super::hash::SpecHash;
 use super::ident::{ProjectName, ServiceId};
 use super::snapshot::{Commit, HostFacts, Snapshot};
+use super::spec::ServiceSpec;
 use super::tree::Pin;
 use super::{DesiredState, Guard, Loader, Revision, Wanted};
 
@@ -102,7 +102,7 @@ impl SourcesLoader {
         if part.tree.is_none() && prefix.is_empty() {
             return;
         }
-        let mut spec = revision.spec.clone();
+        let mut spec = ServiceSpec::clone(&revision.spec);
         let own = match part.tree.as_deref().map_or(Ok(Vec::new()), |tree| tree.pin(&mut spec, &part.root)) {
             Ok(own) => own,
             Err(why) => {
@@ -131,8 +131,13 @@ impl SourcesLoader {
             spec.source.commit.clone_from(&commit);
             spec.source.file = format!("{prefix}{}", spec.source.file);
             spec.source.files = spec.source.files.iter().map(|file| format!("{prefix}{file}")).collect();
-            let hash = if own.is_empty() { revision.hash.clone() } else { SpecHash::of(&spec.container) };
-            let result = Arc::new(Revision { hash, spec });
+            // Where it was read is no part of either digest.
+            let result = if own.is_empty() {
+                Revision { spec: Arc::new(spec), ..Revision::clone(revision) }
+            } else {
+                Revision::of(spec)
+            };
+            let result = Arc::new(result);
             Settled { loaded: Arc::clone(revision), commit, prefix: prefix.to_owned(), pins: own, result }
         };
         *wanted = Wanted::Run(Arc::clone(&now.result));

@@ -1,5 +1,7 @@
 //! What is wanted enters the record as a revision, and its image the host.
 
+use std::sync::Arc;
+
 use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
 use super::diff;
@@ -16,9 +18,11 @@ impl Pass<'_> {
         if let Some(kept) = self.record.revisions.iter_mut().find(|kept| kept.id == *id) {
             // Same container spec by hash; limits, networks and policy may have changed and belong to it now.
             // The commit is the one that brought the revision, not the last one that touched its file.
-            let commit = kept.spec.source.commit.take();
-            kept.spec = wanted.spec.clone();
-            kept.spec.source.commit = commit.or(kept.spec.source.commit.take());
+            let commit = kept.spec.source.commit.clone();
+            kept.spec = Arc::clone(&wanted.spec);
+            if commit.is_some() && commit != kept.spec.source.commit {
+                Arc::make_mut(&mut kept.spec).source.commit = commit;
+            }
         } else if let Some(image) = self.image_of(wanted, id) {
             let cause = self.cause_of(wanted);
             self.record.sequence += 1;
@@ -31,7 +35,7 @@ impl Pass<'_> {
                 id: id.clone(),
                 number: self.record.sequence,
                 hash: wanted.hash.clone(),
-                spec: wanted.spec.clone(),
+                spec: Arc::clone(&wanted.spec),
                 image,
                 digest: self.inputs.observed.image.as_ref().and_then(|facts| facts.digests.first().cloned()),
                 pulled,

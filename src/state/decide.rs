@@ -154,15 +154,14 @@ impl<'a> Pass<'a> {
         }
         let Some(Wanted::Run(wanted)) = self.inputs.desired else { return };
         self.record.source.clone_from(&wanted.spec.source.file);
-        let wish = target::wish(wanted);
-        if self.record.wish.as_ref() != Some(&wish) {
+        if self.record.wish.as_ref() != Some(&wanted.wish) {
             for kept in self.record.revisions.iter_mut().filter(|kept| kept.hash == wanted.hash) {
                 if matches!(kept.verdict, RevisionVerdict::Rejected { .. }) {
                     kept.verdict = RevisionVerdict::Candidate;
                     kept.evidence = None;
                 }
             }
-            self.record.wish = Some(wish);
+            self.record.wish = Some(wanted.wish.clone());
             self.memo.starts.clear();
             self.memo.remade = false;
             self.memo.pull = None;
@@ -172,7 +171,7 @@ impl<'a> Pass<'a> {
 
     fn wish_moved_on(&self, hold: &Hold) -> bool {
         match (&hold.until_wish_changes, self.inputs.desired) {
-            (Some(at), Some(Wanted::Run(wanted))) => target::wish(wanted) != *at,
+            (Some(at), Some(Wanted::Run(wanted))) => wanted.wish != *at,
             _ => false,
         }
     }

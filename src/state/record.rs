@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -88,7 +89,8 @@ pub struct KeptRevision {
     /// 1, 2, 3, ... per service.
     pub number: u64,
     pub hash: SpecHash,
-    pub spec: ServiceSpec,
+    #[serde(with = "shared")]
+    pub spec: Arc<ServiceSpec>,
     pub image: ImageId,
     pub digest: Option<String>,
     /// evenkeel pulled its reference, so it may remove it again when the revision is dropped.
@@ -100,6 +102,21 @@ pub struct KeptRevision {
     pub good_since: Option<Timestamp>,
     /// Last lines of the failed container's log, capped; shown by `why`.
     pub evidence: Option<String>,
+}
+
+/// As the value itself.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, to: S) -> Result<S::Ok, S::Error> {
+        T::serialize(value, to)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

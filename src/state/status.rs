@@ -21,9 +21,9 @@ fn serving_spec<'a>(desired: Option<&'a Wanted>, record: &'a Record) -> Option<&
         .as_ref()
         .or(record.intent.as_ref())
         .and_then(|id| target::kept(record, id))
-        .map(|kept| &kept.spec);
+        .map(|kept| &*kept.spec);
     known.or(match desired {
-        Some(Wanted::Run(wanted)) => Some(&wanted.spec),
+        Some(Wanted::Run(wanted)) => Some(&*wanted.spec),
         _ => None,
     })
 }
@@ -41,7 +41,7 @@ pub fn status(
 ) -> ServiceStatus {
     let spec = serving_spec(desired, record);
     let wanted = match desired {
-        Some(Wanted::Run(wanted)) => Some(&wanted.spec),
+        Some(Wanted::Run(wanted)) => Some(&*wanted.spec),
         _ => spec,
     };
     let same = before.filter(|before| {

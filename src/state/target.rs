@@ -1,7 +1,5 @@
 //! Which revision a service should run now: the files' wish, unless it failed, is held, is frozen or its image is not here yet.
 
-use sha2::{Digest, Sha256};
-
 use super::observed::{ImageId, ObservedService};
 use super::plan::Lookups;
 use super::record::{KeptRevision, Memo, Record, RevisionId, RevisionVerdict};
@@ -37,15 +35,6 @@ pub enum Why {
     Rejected(RevisionId),
     /// The wanted image is not on this host yet.
     ImagePending,
-}
-
-/// Digest of everything wanted of a service: a change of any of it is "the desired state of the service changed".
-#[must_use]
-pub fn wish(wanted: &Revision) -> String {
-    let Revision { hash, spec: ServiceSpec { container: _, live, policy, source: _ } } = wanted;
-    // The hash stands for the container: to write all of it down once more is most of what a decision costs.
-    let text = serde_json::to_string(&(hash, live, policy)).unwrap_or_default();
-    hex::encode(Sha256::digest(text))
 }
 
 /// The kept revision with this id.
@@ -217,7 +206,7 @@ pub fn lookups(id: &ServiceId, desired: Option<&Wanted>, record: &Record, _now: 
     }
     let hold = record.hold.as_ref().and_then(|hold| hold.revision.as_ref());
     for revision in [record.good.as_ref(), record.intent.as_ref(), hold].into_iter().flatten() {
-        specs.extend(kept(record, revision).map(|kept| &kept.spec));
+        specs.extend(kept(record, revision).map(|kept| &*kept.spec));
     }
     if desired.is_none() {
         specs.clear();

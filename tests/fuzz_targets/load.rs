@@ -100,7 +100,7 @@ pub fn state_is_whole(state: &DesiredState, found: &[Diagnostic]) {
                     );
                 }
                 assert_eq!(revision.hash, SpecHash::of(&spec.container), "{id}");
-                let stored = serde_json::to_vec(spec).unwrap();
+                let stored = serde_json::to_vec(&**spec).unwrap();
                 let nul = stored.windows(6).any(|text| text == br"\u0000");
                 assert!(
                     !nul,
@@ -108,7 +108,7 @@ pub fn state_is_whole(state: &DesiredState, found: &[Diagnostic]) {
                     String::from_utf8_lossy(&stored)
                 );
                 let back: ServiceSpec = serde_json::from_slice(&stored).unwrap();
-                assert_eq!(&back, spec, "{id} reads back from a record as something else");
+                assert_eq!(back, **spec, "{id} reads back from a record as something else");
                 assert_eq!(SpecHash::of(&back.container), revision.hash, "{id}");
             }
             Wanted::Frozen(why) => assert!(!why.is_empty(), "{id} is frozen and does not say why"),

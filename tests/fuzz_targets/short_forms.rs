@@ -207,7 +207,7 @@ fn web(lines: &str) -> (Option<ServiceSpec>, bool) {
     let wanted = state.services.get(&ServiceId::new("shop", "web").unwrap());
     let spec = match wanted {
         Some(Wanted::Run(revision)) => {
-            Some(ServiceSpec { source: SourcePlace::default(), ..revision.spec.clone() })
+            Some(ServiceSpec { source: SourcePlace::default(), ..ServiceSpec::clone(&revision.spec) })
         }
         Some(Wanted::Frozen(_)) => None,
         None => panic!("the service is lost: {lines}"),

@@ -13,7 +13,7 @@ fn spec(text: &str) -> ServiceSpec {
     );
     let state = loaded(&shop(&file));
     match state.services.get(&id("web")).unwrap() {
-        Wanted::Run(revision) => revision.spec.clone(),
+        Wanted::Run(revision) => ServiceSpec::clone(&revision.spec),
         Wanted::Frozen(problems) => panic!("{problems:#?}"),
     }
 }

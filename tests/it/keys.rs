@@ -75,7 +75,7 @@ pub fn load_text(text: &str) -> (DesiredState, Vec<Diagnostic>) {
 /// The spec of `shop/web`.
 pub fn spec_of(state: &DesiredState) -> Option<ServiceSpec> {
     match state.services.get(&ServiceId::new("shop", "web")?)? {
-        Wanted::Run(revision) => Some(revision.spec.clone()),
+        Wanted::Run(revision) => Some(ServiceSpec::clone(&revision.spec)),
         Wanted::Frozen(_) => None,
     }
 }

@@ -15,7 +15,6 @@ use evenkeel::state::decide::{Inputs, Limits, Removal, decide};
 use evenkeel::state::observed::*;
 use evenkeel::state::plan::{Failure, Next, Planned, Step};
 use evenkeel::state::record::*;
-use evenkeel::state::target;
 use evenkeel::state::time::{EngineStamp, Mono, Now, Timestamp};
 
 const OWNER: &str = "test";
@@ -121,7 +120,7 @@ fn spec_of(body: &str) -> ServiceSpec {
     let (desired, diagnostics) =
         load(&snapshot, &HostFacts { name: "host".to_owned(), ..HostFacts::default() });
     match desired.services.get(&ServiceId::new("shop", "web").unwrap()) {
-        Some(Wanted::Run(revision)) => revision.spec.clone(),
+        Some(Wanted::Run(revision)) => ServiceSpec::clone(&revision.spec),
         other => {
             panic!("{other:?}: {:?}\n{body}", diagnostics.iter().map(|d| d.headline()).collect::<Vec<_>>())
         }
@@ -197,8 +196,8 @@ impl World {
         }
         self.observed.volumes.insert("shop_data".to_owned(), Some(volume("shop_data")));
         self.record.source.clone_from(&spec.source.file);
-        let revision = Revision { hash: SpecHash::of(&spec.container), spec };
-        self.record.wish = Some(target::wish(&revision));
+        let revision = Revision::of(spec);
+        self.record.wish = Some(revision.wish.clone());
         self.desired = Some(Wanted::run(revision));
     }
 
@@ -282,7 +281,7 @@ impl World {
             id: id.clone(),
             number: self.record.sequence,
             hash: SpecHash::of(&spec.container),
-            spec,
+            spec: std::sync::Arc::new(spec),
             image: image_id(image),
             digest: None,
             pulled: false,

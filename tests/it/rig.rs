@@ -287,7 +287,7 @@ pub fn containers(sim: &Sim) -> Vec<String> {
         let aside = if container.name.contains('.') { ".*" } else { "" };
         format!("{name}{aside} {image} {:?}", container.status).to_lowercase()
     };
-    let mut lines: Vec<String> = sim.with(|host| host.containers.values().map(line).collect());
+    let mut lines: Vec<String> = sim.with(|host| host.containers.values().map(|one| line(one)).collect());
     lines.sort();
     lines
 }

@@ -2,14 +2,20 @@
 //! invariant at every state; from every state the run without faults comes to rest. `EXPLORE=2/2/2/1/1/1/1` sets the budget:
 //! deaths of evenkeel / deaths of the engine / calls without an answer / crashes of the application / prunes / stale reads / edits.
 
-use evenkeel::desired::hash::SpecHash;
+use std::collections::BTreeMap;
+
 use evenkeel::desired::ident::ServiceId;
 use evenkeel::desired::spec::{
     Healthcheck, HealthcheckSpec, NetworkMode, RestartPolicy, ServiceSpec, UpdateOrder,
 };
 use evenkeel::desired::{Revision, Wanted};
+use evenkeel::engine::convert::labels;
+use evenkeel::engine::sim::image::full_reference;
 use evenkeel::engine::sim::{Behaviour, Foreign, Host};
+use evenkeel::state::observed::OwnLabels;
+use evenkeel::state::record::RevisionId;
 
+use crate::explore::engine::OWNER;
 use crate::explore::search::prove;
 use crate::explore::trace;
 use crate::explore::turn::Explorer;
@@ -78,14 +84,18 @@ impl Case {
         let exclusive = self.order == UpdateOrder::StopFirst;
         let images: &[&str] = if self.previous { &["web:1", "web:2", "web:3"] } else { &["web:2", "web:3"] };
         let checked = self.newer == Newer::NeverHealthy;
-        let wishes =
+        let service = ServiceId::new("shop", "web").unwrap();
+        let wishes: Vec<Wanted> =
             images.iter().map(|image| wish(image, self.order, self.restart, exclusive, checked)).collect();
         let mut host = host();
+        if !self.previous {
+            with_copied_labels(&mut host, &service, &wishes[0]);
+        }
         host.script("web:2", self.newer.behaviour());
         let first = World { host, memories: vec![Memory::default()], edits: 0 };
         let mut scenario = Scenario {
             name: self.name(),
-            services: vec![ServiceId::new("shop", "web").unwrap()],
+            services: vec![service],
             wishes: vec![wishes],
             exclusive,
             monitor_ms: MONITOR,
@@ -116,7 +126,7 @@ fn wish(image: &str, order: UpdateOrder, restart: RestartPolicy, exclusive: bool
         let check = HealthcheckSpec { test, interval: Some(1_000_000_000), ..HealthcheckSpec::default() };
         spec.container.healthcheck = Healthcheck::Set(check);
     }
-    Wanted::run(Revision { hash: SpecHash::of(&spec.container), spec })
+    Wanted::run(Revision::of(spec))
 }
 
 fn host() -> Host {
@@ -134,6 +144,33 @@ fn host() -> Host {
     };
     host.foreign(theirs);
     host
+}
+
+/// Somebody copied our labels with a `docker inspect` and put them on a container of theirs: neither its name nor its id is ours.
+fn with_copied_labels(host: &mut Host, service: &ServiceId, wish: &Wanted) {
+    let Wanted::Run(revision) = wish else { return };
+    let image_ref = revision.spec.container.image.clone();
+    let image = host.resolve(&full_reference(&image_ref)).expect("it was pulled").id.clone();
+    let own = OwnLabels {
+        owner: OWNER.to_owned(),
+        service: service.clone(),
+        slot: 1,
+        revision: RevisionId::of(&revision.hash, &image),
+        spec: revision.hash.clone(),
+        image,
+        image_ref,
+        image_digest: None,
+        source: "shop/web.toml:1".to_owned(),
+    };
+    let copy = Foreign {
+        name: "foreign-copy".to_owned(),
+        image: "theirs:1".to_owned(),
+        labels: labels::of_container(&BTreeMap::new(), &own),
+        running: true,
+        ..Foreign::default()
+    };
+    let id = host.foreign(copy);
+    host.containers.get_mut(&id).expect("it was just made").own = Some(own);
 }
 
 /// Brings the first wish to its rest by the same rules without faults; the update begins with the next one.

@@ -179,7 +179,7 @@ impl Observation {
         for (name, record) in &self.records {
             let Some(id) = ServiceId::parse(name) else { continue };
             let wanted = match desired.services.get(&id) {
-                Some(Wanted::Run(revision)) => Some(&revision.spec),
+                Some(Wanted::Run(revision)) => Some(&*revision.spec),
                 _ => None,
             };
             let mut record = record.clone();

@@ -5,6 +5,7 @@
 //! looks different.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -92,7 +93,7 @@ fn sealed(salt: &str, id: &ServiceId, place: &str, text: &str) -> String {
 /// Takes out of a record what may be a secret, and what only people would read.
 pub(super) fn seal(id: &ServiceId, record: &mut Record, salt: &str) {
     for kept in &mut record.revisions {
-        texts(&mut kept.spec, &mut |place, text| *text = sealed(salt, id, place, text));
+        texts(Arc::make_mut(&mut kept.spec), &mut |place, text| *text = sealed(salt, id, place, text));
         kept.evidence = None;
         kept.cause = harmless_cause(&kept.cause);
         if let RevisionVerdict::Rejected { reason, .. } = &mut kept.verdict {
@@ -126,7 +127,7 @@ pub(super) fn unseal(
     }
     let mut others = Vec::new();
     for kept in &mut record.revisions {
-        texts(&mut kept.spec, &mut |place, text| match known
+        texts(Arc::make_mut(&mut kept.spec), &mut |place, text| match known
             .get(place)
             .filter(|known| sealed(salt, id, place, known) == *text)
         {

@@ -8,7 +8,6 @@ use crate::desired::Revision;
 use crate::desired::check;
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::files::{FLEET, Files, StateFile};
-use crate::desired::hash::SpecHash;
 use crate::desired::ident::{ProjectName, ServiceId};
 use crate::desired::node::Table;
 use crate::desired::snapshot::{FileContent, Snapshot};
@@ -37,13 +36,13 @@ impl Settled {
     pub(super) fn of(draft: Draft) -> Self {
         let (name, ports) = check::places(&draft);
         let Draft { id, header, files, spec, frozen, paused, .. } = draft;
-        let revision = spec.map(|spec| Arc::new(Revision { hash: SpecHash::of(&spec.container), spec }));
+        let revision = spec.map(|spec| Arc::new(Revision::of(spec)));
         let prefix = format!("{}-{}", id.project, id.service);
         Self { id, prefix, header, files, revision, frozen, name, ports, paused }
     }
 
     pub fn spec(&self) -> Option<&ServiceSpec> {
-        self.revision.as_ref().map(|revision| &revision.spec)
+        self.revision.as_ref().map(|revision| &*revision.spec)
     }
 }
 

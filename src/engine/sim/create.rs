@@ -194,7 +194,7 @@ impl Host {
 
     fn put(&mut self, container: Container) -> ContainerId {
         let id = container.id.clone();
-        self.containers.insert(id.clone(), container);
+        self.containers.insert(id.clone(), container.into());
         self.emit_container(&id, "create");
         id
     }
@@ -241,7 +241,8 @@ impl Host {
             let matches = |container: &&Container| {
                 filter.labels.iter().all(|(key, value)| container.labels.get(key) == Some(value))
             };
-            let mut found: Vec<&Container> = host.containers.values().filter(matches).collect();
+            let mut found: Vec<&Container> =
+                host.containers.values().map(|one| &**one).filter(matches).collect();
             found.sort_by_key(|container| std::cmp::Reverse(container.created_at));
             Ok(found.into_iter().map(Container::summary).collect())
         })

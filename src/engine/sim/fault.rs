@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::container::Container;
+use super::copy_on_write::CopyOnWrite;
 use crate::state::observed::ContainerId;
 use crate::state::plan::Failure;
 
@@ -111,5 +112,5 @@ pub enum Moment {
 pub(super) struct Scripted {
     pub fault: Fault,
     /// With `StaleRead`: the containers as they were.
-    pub view: Option<Arc<BTreeMap<ContainerId, Container>>>,
+    pub view: Option<Arc<BTreeMap<ContainerId, CopyOnWrite<Container>>>>,
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::app::Behaviour;
 use super::call::Pending;
 use super::container::{Container, HostPort};
+use super::copy_on_write::CopyOnWrite;
 use super::fault::{Fault, Op, Scripted};
 use super::image::Registry;
 use super::profile::Profile;
@@ -37,7 +38,7 @@ pub struct Network {
 /// could happen next, and compared to see where that ends. Time passes in [`Host::advance`] and in calls that take time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    pub facts: EngineFacts,
+    pub facts: CopyOnWrite<EngineFacts>,
     /// Which engine it is like where engines differ.
     pub profile: Profile,
     /// Milliseconds since the simulation began.
@@ -46,16 +47,16 @@ pub struct Host {
     pub alive: bool,
     /// Grows with every restart of the engine.
     pub session: EngineSession,
-    pub containers: BTreeMap<ContainerId, Container>,
-    pub images: BTreeMap<ImageId, ImageFacts>,
+    pub containers: BTreeMap<ContainerId, CopyOnWrite<Container>>,
+    pub images: CopyOnWrite<BTreeMap<ImageId, ImageFacts>>,
     /// By id.
-    pub networks: BTreeMap<String, Network>,
-    pub volumes: BTreeMap<String, ObservedVolume>,
-    pub registry: Registry,
+    pub networks: CopyOnWrite<BTreeMap<String, Network>>,
+    pub volumes: CopyOnWrite<BTreeMap<String, ObservedVolume>>,
+    pub registry: CopyOnWrite<Registry>,
     /// By image reference, as a spec names it, or image id.
-    pub scripts: BTreeMap<String, Behaviour>,
+    pub scripts: CopyOnWrite<BTreeMap<String, Behaviour>>,
     /// What applications of every other image do.
-    pub default_script: Behaviour,
+    pub default_script: CopyOnWrite<Behaviour>,
     /// Ports that processes outside the engine listen on.
     pub listeners: BTreeSet<HostPort>,
     /// Ports that a killed engine believes taken, and how many restarts they have survived (RELIABILITY.md fact 4).
@@ -86,18 +87,18 @@ impl Host {
     #[must_use]
     pub fn new() -> Self {
         let mut host = Self {
-            facts: facts(),
+            facts: facts().into(),
             profile: Profile::default(),
             now: 0,
             alive: true,
             session: EngineSession(1),
             containers: BTreeMap::new(),
-            images: BTreeMap::new(),
-            networks: BTreeMap::new(),
-            volumes: BTreeMap::new(),
-            registry: Registry::default(),
-            scripts: BTreeMap::new(),
-            default_script: Behaviour::default(),
+            images: CopyOnWrite::default(),
+            networks: CopyOnWrite::default(),
+            volumes: CopyOnWrite::default(),
+            registry: CopyOnWrite::default(),
+            scripts: CopyOnWrite::default(),
+            default_script: CopyOnWrite::default(),
             listeners: BTreeSet::new(),
             leaked: BTreeMap::new(),
             disk_full: false,
@@ -179,7 +180,7 @@ impl Host {
     /// The container of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Container> {
-        self.containers.values().find(|container| container.name == name)
+        self.containers.values().map(|one| &**one).find(|container| container.name == name)
     }
 
     /// Remembered events later than number `seen`, with their numbers.
@@ -274,16 +275,17 @@ impl Host {
         self.emit(EventKind::Container, action, &id.0, attributes);
     }
 
-    pub(super) fn forget_events(&mut self) {
+    /// Whoever has not read them by now never will.
+    pub fn forget_events(&mut self) {
         self.events.clear();
     }
 
     pub(super) fn container(&self, op: Op, id: &ContainerId) -> Result<&Container> {
-        self.containers.get(id).ok_or_else(|| no_such_container(op, id))
+        self.containers.get(id).map(|one| &**one).ok_or_else(|| no_such_container(op, id))
     }
 
     pub(super) fn container_mut(&mut self, op: Op, id: &ContainerId) -> Result<&mut Container> {
-        self.containers.get_mut(id).ok_or_else(|| no_such_container(op, id))
+        self.containers.get_mut(id).map(|one| &mut **one).ok_or_else(|| no_such_container(op, id))
     }
 
     /// Lets time pass: applications end, are restarted and turn healthy, late requests are executed.

@@ -12,7 +12,7 @@ const LINES_KEPT: usize = 256;
 
 impl Host {
     pub fn ask_facts(&mut self) -> Result<EngineFacts> {
-        self.read(Op::Facts, "engine", |host| Ok(host.facts.clone()))
+        self.read(Op::Facts, "engine", |host| Ok(EngineFacts::clone(&host.facts)))
     }
 
     pub(super) fn ask_events(&mut self) -> Result<()> {

@@ -8,6 +8,7 @@ mod actors;
 pub mod app;
 pub mod call;
 pub mod container;
+mod copy_on_write;
 mod create;
 mod death;
 pub mod fault;
@@ -25,6 +26,7 @@ mod update;
 
 pub use app::{Behaviour, CheckTimes};
 pub use container::{Container, HostPort, WantedPort};
+pub use copy_on_write::CopyOnWrite;
 pub use create::Foreign;
 pub use death::Revival;
 pub use fault::{Fault, Moment, Op};

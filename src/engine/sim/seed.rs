@@ -52,7 +52,7 @@ impl Wants {
 /// Those of the reads; a container that goes away meanwhile is left out.
 pub async fn seed(observe: &dyn Observe, owner: &str, wants: &Wants) -> Result<Host> {
     let mut host = Host::any_image();
-    host.facts = observe.facts().await?;
+    host.facts = observe.facts().await?.into();
     host.facts.simulated = true;
     host.now = UP_FOR;
     host.serial = FIRST_SERIAL;
@@ -149,7 +149,7 @@ impl Host {
             run_since: if seen.health == Health::Starting { self.now } else { 0 },
             ..blank
         };
-        self.containers.insert(seen.id, container);
+        self.containers.insert(seen.id, container.into());
     }
 
     fn copy_foreign(&mut self, row: ContainerSummary) {
@@ -166,7 +166,7 @@ impl Host {
             held,
             ..blank
         };
-        self.containers.insert(row.id, container);
+        self.containers.insert(row.id, container.into());
     }
 }
 

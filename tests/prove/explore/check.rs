@@ -76,6 +76,10 @@ fn spec<'s>(scenario: &'s Scenario, world: &World, service: usize) -> Option<&'s
     }
 }
 
+fn is_rejected(verdict: &RevisionVerdict) -> bool {
+    matches!(verdict, RevisionVerdict::Rejected { .. })
+}
+
 fn verdict<'r>(record: &'r Record, id: &RevisionId) -> Option<&'r RevisionVerdict> {
     record.revisions.iter().find(|kept| kept.id == *id).map(|kept| &kept.verdict)
 }
@@ -113,6 +117,20 @@ pub fn decided(scenario: &Scenario, world: &World, service: usize, decision: &De
     Ok(())
 }
 
+/// Of every decision as long as no application has died by itself: what evenkeel, the engine and people did is no fault of a revision
+/// whose software is sound.
+pub fn blamed(scenario: &Scenario, world: &World, service: usize, decision: &Decision) -> Held {
+    let before = &world.memories[service].record;
+    for kept in &decision.record.revisions {
+        let RevisionVerdict::Rejected { reason, .. } = &kept.verdict else { continue };
+        let anew = !matches!(verdict(before, &kept.id), Some(RevisionVerdict::Rejected { .. }));
+        held(!anew || !world.is_sound(kept), || {
+            format!("{}: {} is sound and was rejected: {reason} (S5)", scenario.services[service], kept.id)
+        })?;
+    }
+    Ok(())
+}
+
 /// Of every step, against the host as it is when the request is sent.
 pub fn sent(
     scenario: &Scenario,
@@ -123,7 +141,7 @@ pub fn sent(
 ) -> Held {
     let Some(target) = container_of(step) else { return Ok(()) };
     // What is gone already is refused by the look before the act.
-    let Some(container) = world.host.containers.get(target) else { return Ok(()) };
+    let Some(container) = world.host.containers.get(target).map(|one| &**one) else { return Ok(()) };
     let id = &scenario.services[service];
     let record = &world.memories[service].record;
     let ours = container.own.as_ref().is_some_and(|own| own.service == *id) && !is_foreign(container);
@@ -142,6 +160,13 @@ pub fn sent(
             if scenario.exclusive {
                 may_take_over(world, record, container, &beside)?;
             }
+            // RELIABILITY.md 5.3 C3, fact 12: what failed is removed before anything else of its slot is started.
+            let failed = |other: &&Container| {
+                revision(other).and_then(|id| verdict(record, id)).is_some_and(is_rejected)
+            };
+            held(!beside.iter().any(failed), || {
+                format!("{} is started beside one that failed, without a fence (S8)", container.name)
+            })?;
         }
         // What moved between the look and the act is looked at again before anything is started.
         Step::SetRestart { .. } if !is_as_seen(observed, container) => {}
@@ -278,7 +303,11 @@ fn serves(scenario: &Scenario, world: &World, service: usize, condition: &Condit
         let more = of_slot.next();
         held(more.is_none(), || format!("{id} rests and {:?} was left lying about (L1)", more.map(state)))?;
     }
-    let tag = format!("{}:{}", id.keep_repository(), kept.id.short());
-    let kept_image = world.host.images.get(&kept.image).is_some_and(|facts| facts.tags.contains(&tag));
-    held(kept_image, || format!("{id} rests and nothing keeps its image (S4)"))
+    // Of each revision that something may go back to, by hand or by itself.
+    for kept in record.revisions.iter().filter(|kept| kept.verdict == RevisionVerdict::Good) {
+        let tag = format!("{}:{}", id.keep_repository(), kept.id.short());
+        let tagged = world.host.images.get(&kept.image).is_some_and(|facts| facts.tags.contains(&tag));
+        held(tagged, || format!("{id} rests and nothing keeps the image of revision {} (S4, I11)", kept.id))?;
+    }
+    Ok(())
 }

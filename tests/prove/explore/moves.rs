@@ -45,6 +45,8 @@ pub enum Event {
     /// The application of the n-th oldest container ends with 1.
     AppDies(u8),
     Prune,
+    /// Somebody gives the n-th oldest container another name.
+    Renamed(u8),
     TimePasses,
 }
 
@@ -76,7 +78,7 @@ impl Event {
         match self {
             Self::EngineDies => Some(Class::Engine),
             Self::AppDies(_) => Some(Class::App),
-            Self::Prune => Some(Class::Prune),
+            Self::Prune | Self::Renamed(_) => Some(Class::Prune),
             Self::TimePasses => None,
         }
     }

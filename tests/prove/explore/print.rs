@@ -21,7 +21,7 @@ const TWO: u64 = 0xD6E8_FEB8_6659_FD93;
 /// Both halves of the product, folded: every bit of the input reaches every bit of the output.
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
-    u64::try_from(product & u128::from(u64::MAX)).unwrap_or(0) ^ u64::try_from(product >> 64).unwrap_or(0)
+    product as u64 ^ (product >> 64) as u64
 }
 
 impl Print {
@@ -36,9 +36,13 @@ impl Print {
 
 impl Hasher for Print {
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
             let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+            word[..rest.len()].copy_from_slice(rest);
             self.write_u64(u64::from_le_bytes(word));
         }
     }

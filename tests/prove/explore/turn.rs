@@ -14,7 +14,7 @@ use evenkeel::state::settle::settle;
 use super::check;
 use super::engine::{Lab, OWNER};
 use super::moves::{Event, Move, Read, Sent, Silence, When};
-use super::world::{Budget, Scenario, World, is_foreign};
+use super::world::{Budget, Class, Scenario, World, is_foreign};
 
 /// Milliseconds after which the engine executes a request whose caller has long gone.
 const LATE: u64 = 3_000;
@@ -53,10 +53,18 @@ impl<'s> Explorer<'s> {
     /// Every move out of this world, of those that `used` leaves.
     pub fn expand(&self, world: &World, used: Budget) -> Result<Expanded, Broken> {
         let mut world = world.clone();
+        // Nobody here reads them, and every copy would carry them along.
+        world.host.forget_events();
         let mut next = Vec::new();
         let mut thoughts = Vec::new();
         for service in 0..self.scenario.services.len() {
             thoughts.push(self.think(&mut world, service, Move::Turn(number(service)))?);
+        }
+        if used.of(Class::App) == 0 {
+            for (service, thought) in thoughts.iter().enumerate() {
+                check::blamed(self.scenario, &world, service, &thought.decision)
+                    .map_err(|what| Broken { by: Move::Turn(number(service)), what })?;
+            }
         }
         let busy =
             |thought: &Thought| !thought.decision.plan.is_empty() || thought.decision.next == Next::Again;
@@ -319,6 +327,9 @@ impl<'s> Explorer<'s> {
             if container.status == ContainerStatus::Running && !is_foreign(container) {
                 events.push(Event::AppDies(number(rank)));
             }
+            if container.started_at.is_some() && !is_foreign(container) {
+                events.push(Event::Renamed(number(rank)));
+            }
         }
         events
     }
@@ -455,6 +466,12 @@ fn happen(host: &mut Host, event: Event) {
             }
         }
         Event::Prune => host.container_prune(),
+        Event::Renamed(rank) => {
+            let id: Option<ContainerId> = host.containers.keys().nth(usize::from(rank)).cloned();
+            if let Some(id) = id {
+                host.docker_rename(&id, "by-hand");
+            }
+        }
         Event::TimePasses => {
             if let Some(ms) = host.next_change() {
                 host.advance(ms.max(1));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use evenkeel::desired::Wanted;
 use evenkeel::desired::ident::ServiceId;
-use evenkeel::engine::sim::{Container, Host};
-use evenkeel::state::record::{Memo, Record};
+use evenkeel::engine::sim::{Behaviour, Container, Host};
+use evenkeel::state::record::{KeptRevision, Memo, Record};
 use evenkeel::state::time::{Mono, Now, Timestamp};
 
 /// Kinds of things that go wrong, each with a budget.
@@ -89,6 +89,12 @@ impl World {
         Now { wall: Timestamp(1_000_000 + i64::try_from(self.host.now).unwrap()), mono: Mono(self.host.now) }
     }
 
+    /// Whether the revision's own software does nothing that speaks against it.
+    pub fn is_sound(&self, kept: &KeptRevision) -> bool {
+        let scripts = &self.host.scripts;
+        scripts.get(&kept.spec.container.image).is_none_or(|script| *script == Behaviour::default())
+    }
+
     pub fn wish<'s>(&self, scenario: &'s Scenario, service: usize) -> &'s Wanted {
         &scenario.wishes[service][self.edits]
     }
@@ -98,7 +104,7 @@ impl World {
         let mine = move |container: &&Container| {
             container.own.as_ref().is_some_and(|own| own.service == *id) && !is_foreign(container)
         };
-        self.host.containers.values().filter(mine)
+        self.host.containers.values().map(|one| &**one).filter(mine)
     }
 }
 

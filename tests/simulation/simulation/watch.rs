@@ -46,7 +46,7 @@ fn one_serves(world: &World, index: usize, service: &str, id: &ContainerId) {
             && matches!(one.health, Health::None | Health::Healthy)
     };
     let alone = world.sim.with(|host| {
-        let target = host.containers.get(id).is_some_and(&serves);
+        let target = host.containers.get(id).is_some_and(|one| serves(one));
         let others = of_service(host, service).filter(|one| one.id != *id && serves(one));
         target && others.count() == 0
     });
@@ -66,7 +66,7 @@ pub fn before_network_removal(world: &World, id: &str) {
 }
 
 pub fn of_service<'a>(host: &'a Host, service: &'a str) -> impl Iterator<Item = &'a Container> {
-    host.containers.values().filter(move |one| {
+    host.containers.values().map(|one| &**one).filter(move |one| {
         one.own.as_ref().is_some_and(|own| own.service.to_string() == service && own.owner == OWNER)
     })
 }
@@ -94,6 +94,7 @@ pub fn after(world: &World) {
         let containers: Vec<(ContainerId, String)> = host
             .containers
             .values()
+            .map(|one| &**one)
             .filter(ours)
             .filter_map(|one| Some((one.id.clone(), one.own.as_ref()?.service.to_string())))
             .collect();
