@@ -166,6 +166,7 @@ fn with_copied_labels(host: &mut Host, service: &ServiceId, wish: &Wanted) {
         name: "foreign-copy".to_owned(),
         image: "theirs:1".to_owned(),
         labels: labels::of_container(&BTreeMap::new(), &own),
+        restart: RestartPolicy::Always,
         running: true,
         ..Foreign::default()
     };

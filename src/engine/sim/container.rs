@@ -175,12 +175,19 @@ impl Container {
         let (exit, health) = match self.status {
             ContainerStatus::Running => (
                 self.script.exits_after.map(|(after, _)| self.run_since.saturating_add(after)),
-                self.check
-                    .and_then(|check| check.next_turn(&self.script, self.age(now)))
-                    .map(|turn| self.run_since.saturating_add(turn)),
+                self.health_due(now),
             ),
             _ => (None, None),
         };
         [stop, restart, exit, health].into_iter().flatten().min()
+    }
+
+    /// When its reported health next changes: at once where it is behind, as when another container's turn came at the same moment.
+    fn health_due(&self, now: u64) -> Option<u64> {
+        let (check, age) = (self.check?, self.age(now));
+        if check.health(&self.script, age) != self.health {
+            return Some(now);
+        }
+        check.next_turn(&self.script, age).map(|turn| self.run_since.saturating_add(turn))
     }
 }
