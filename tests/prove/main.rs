@@ -2,6 +2,7 @@
 //! a change, `make prove` with large ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cases;
 mod converge;
 mod explore;
 mod fuzz;

@@ -160,11 +160,13 @@ pub fn sent(
             if scenario.exclusive {
                 may_take_over(world, record, container, &beside)?;
             }
-            // RELIABILITY.md 5.3 C3, fact 12: what failed is removed before anything else of its slot is started.
+            // RELIABILITY.md 5.3 C3, fact 12: what failed is removed before anything else of its slot is started. One that a late create
+            // has made since the look was never started.
+            let seen = |other: &&Container| observed.containers.iter().any(|seen| seen.id == other.id);
             let failed = |other: &&Container| {
                 revision(other).and_then(|id| verdict(record, id)).is_some_and(is_rejected)
             };
-            held(!beside.iter().any(failed), || {
+            held(!beside.iter().any(|other| seen(other) && failed(other)), || {
                 format!("{} is started beside one that failed, without a fence (S8)", container.name)
             })?;
         }
@@ -186,6 +188,9 @@ pub fn sent(
                 .iter()
                 .any(|other| other.labels.slot == slot(container) && Some(&other.labels.revision) == intent);
             held(!serves || made, || format!("{} is stopped without a successor (S6)", container.name))?;
+            held(!serves || in_its_turn(scenario, world, service, observed, slot(container)), || {
+                format!("{} is stopped while another slot is down (5.6)", container.name)
+            })?;
             let start_first =
                 spec(scenario, world, service).is_some_and(|spec| order::order(spec).start_first);
             let passed = beside.iter().any(|other| revision(other) == intent && passed(&other));
@@ -207,6 +212,20 @@ pub fn sent(
         _ => {}
     }
     Ok(())
+}
+
+/// RELIABILITY.md 5.6: a roll-out takes no more slots down at a time than it may, and one that is down for another reason counts.
+fn in_its_turn(
+    scenario: &Scenario,
+    world: &World,
+    service: usize,
+    observed: &ObservedService,
+    turn: u32,
+) -> bool {
+    let Some(policy) = spec(scenario, world, service).map(|spec| &spec.policy) else { return true };
+    let up = |slot: u32| observed.containers.iter().any(|one| one.labels.slot == slot && one.status.is_up());
+    let down = (1..=policy.replicas).filter(|slot| *slot != turn && !up(*slot)).count();
+    down < policy.update.parallelism as usize
 }
 
 fn is_as_seen(observed: &ObservedService, container: &Container) -> bool {

@@ -172,6 +172,11 @@ impl<'s> Explorer<'s> {
                         continue;
                     }
                     after.host.restart();
+                    // A port that leaked stays taken until the engine is restarted once more, and nobody can do anything about it
+                    // (RELIABILITY.md fact 4): somebody does restart it.
+                    if !after.host.leaked.is_empty() {
+                        after.host.crash();
+                    }
                     faulty.push((by, after));
                 }
             }
