@@ -1,6 +1,6 @@
 # `make run` and `make test` need nothing but this file: what the machine lacks is installed first (scripts/setup.sh).
 # Further flags of the daemon: make run ARGS="--listen 127.0.0.1:9999"
-.PHONY: run test prove engines bench release deb image lint fmt-check clippy doc deny clean-example
+.PHONY: run test prove mutants engines bench release deb image lint fmt-check clippy doc deny clean-example
 .NOTPARALLEL:
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -14,7 +14,7 @@ test:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine || test $$? = 3
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
-	scripts/prove.sh prove
+	scripts/prove.sh prove -- --show-output
 	@test "$(ENGINES)" != all || $(MAKE) engines
 
 # The contract, the measured facts and the tests end to end, once more on later engines than the machine's. Also: make test ENGINES=all.
@@ -29,8 +29,14 @@ prove:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine
 	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
-	EXPLORE=$${EXPLORE:-1/1/1/1/1/1/0} scripts/prove.sh prove -- --nocapture converge::
+	EXPLORE="$${EXPLORE:-2/1/1/0/0/0/1 1/2/1/1/0/0/0 1/1/2/0/0/1/0 1/1/0/1/1/1/1}" scripts/prove.sh prove -- --nocapture converge::
 	FUZZ_TIMES=$${FUZZ_TIMES:-20} PROVE_KILL_STRIDE=1 scripts/prove.sh prove -- --nocapture fuzz:: store::
+	scripts/mutants.sh
+
+# Faults put into the core on purpose, each of which a test must catch. Some of them: make mutants ONLY="03 17"
+mutants:
+	@scripts/setup.sh --tools
+	scripts/mutants.sh $(ONLY)
 
 # How fast it is, beside the engine's own share and docker compose, into docs/benchmarks.md. One section: make bench ONLY=replace
 bench:

@@ -32,6 +32,7 @@ mod load;
 mod load_again;
 mod metrics;
 mod monitoring;
+mod mutants;
 mod observation;
 mod packaging;
 mod plan;
