@@ -219,7 +219,9 @@ fn service(plan: &ServicePlan, width: usize) {
     steps(&plan.steps);
     let told = matches!(plan.action, ServiceAction::None) || plan.condition.is_none();
     if let (false, Some(condition)) = (told, &plan.condition) {
-        say!("    then {}: {}", super::show::word(condition), one_line(&condition.message));
+        // What is paused is so now; the others end so when the steps are taken.
+        let then = if plan.action == ServiceAction::Paused { "" } else { "then " };
+        say!("    {then}{}: {}", super::show::word(condition), one_line(&condition.message));
     }
 }
 
@@ -266,7 +268,8 @@ fn summary(report: &PlanReport) -> String {
     use ServiceAction as Action;
     let count =
         |wanted: &[Action]| report.services.iter().filter(|plan| wanted.contains(&plan.action)).count();
-    let held_back = [Action::Frozen, Action::Held, Action::Kept, Action::Refused, Action::Blocked];
+    let held_back =
+        [Action::Frozen, Action::Held, Action::Paused, Action::Kept, Action::Refused, Action::Blocked];
     let parts = [
         (count(&[Action::Replace]), "to replace"),
         (count(&[Action::Create]), "to create"),

@@ -212,6 +212,39 @@ async fn a_paused_host_is_watched_and_nothing_on_it_is_changed() {
     running.until("the old one to be gone", |_| running.status("old").is_none()).await;
 }
 
+#[test]
+fn a_plan_of_a_paused_host_says_what_would_be_done_and_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("desired/shop")).unwrap();
+    for (path, text) in [
+        ("evenkeel.toml", ""),
+        ("desired/fleet.toml", "[hosts.fra1]\npaused = true\n"),
+        ("desired/shop/web.toml", "[services.web]\nimage = 'web:1'\n"),
+    ] {
+        std::fs::write(folder.path().join(path), text).unwrap();
+    }
+    let arguments = [
+        "--config",
+        "evenkeel.toml",
+        "plan",
+        "--engine",
+        "simulated",
+        "--host",
+        "fra1",
+        "--detailed-exitcode",
+    ];
+    let output = crate::cli::evenkeel(&arguments).current_dir(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "nothing is pending: {text}");
+    for part in [
+        "! shop/web  paused  shop/web.toml:1",
+        "    paused: nothing is changed while it is paused (fleet.toml, hosts.fra1); else it would be acted upon, because new in shop/web.toml:1",
+        "1 left as they are: nothing to do",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_paused_service_stays_and_the_others_go_on() {
     let running = Rig::new().with("[services.web]\nimage = 'web:1'\n[services.db]\nimage = 'db:1'\n").await;
