@@ -42,7 +42,10 @@ impl Wish {
 
     /// The same, taking over what the wish before knows of projects that have not changed.
     #[must_use]
-    pub fn after(state: DesiredState, since: Mono, before: Option<&Self>) -> Self {
+    pub fn after(mut state: DesiredState, since: Mono, before: Option<&Self>) -> Self {
+        if let Some(before) = before {
+            state.pauses.stand(&before.state.pauses, state.broken.keys());
+        }
         let mut projects = BTreeMap::new();
         for services in by_project(&state) {
             let Some((id, _)) = services.first() else { continue };

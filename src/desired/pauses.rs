@@ -38,6 +38,28 @@ impl Pauses {
         self.host.as_deref().or_else(|| own.unwrap_or(&self.everywhere).as_deref())
     }
 
+    /// A file that does not load unpauses nothing: what stood in it before stands until it loads again. `broken`: the files that do not.
+    pub fn stand<'a>(&mut self, before: &Self, broken: impl Iterator<Item = &'a String> + Clone) {
+        // `fleet.toml, hosts.fra1` or `shop/web.toml:3`; with several sources, files are called `<source>//<file>`.
+        let stands = |said: &Option<String>| {
+            let file = said.as_deref().and_then(|place| place.split([',', ':']).next()).unwrap_or_default();
+            let is = |key: &String| key.rsplit("//").next() == Some(file);
+            said.is_some() && broken.clone().any(is)
+        };
+        if self.host.is_none() && stands(&before.host) {
+            self.host.clone_from(&before.host);
+        }
+        if self.everywhere.is_none() && stands(&before.everywhere) {
+            self.everywhere.clone_from(&before.everywhere);
+        }
+        for (project, said) in before.projects.iter().filter(|(_, said)| stands(said)) {
+            self.projects.entry(project.clone()).or_insert_with(|| said.clone());
+        }
+        for (id, said) in before.services.iter().filter(|(_, said)| stands(said)) {
+            self.services.entry(id.clone()).or_insert_with(|| said.clone());
+        }
+    }
+
     /// Why what no project here has any more is left as it is.
     #[must_use]
     pub fn unwanted(&self) -> Option<&str> {

@@ -212,6 +212,45 @@ async fn a_paused_host_is_watched_and_nothing_on_it_is_changed() {
     running.until("the old one to be gone", |_| running.status("old").is_none()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_file_that_does_not_load_any_more_unpauses_nothing() {
+    let web = "[services.web]\nimage = 'web:1'\nrestart = 'always'\n";
+    let own = format!("{web}paused = true\n");
+    let paused = "[hosts.box]\npaused = true\n";
+    let table = [
+        // At the host, and the whole file is no TOML any more.
+        (
+            [("fleet.toml", paused), ("shop/web.toml", web)],
+            [("fleet.toml", "[hosts.box"), ("shop/web.toml", web)],
+        ),
+        // At the service.
+        (
+            [("fleet.toml", ""), ("shop/web.toml", &own)],
+            [("fleet.toml", ""), ("shop/web.toml", "[services.")],
+        ),
+    ];
+    for (before, broken) in table {
+        let running = Rig::new().daemon().await;
+        running.feed_quiet(snapshot(&[("shop/web.toml", web)]));
+        running.until_serves("web", "web:1").await;
+        running.feed_quiet(snapshot(&before));
+        running.until_condition("web", ConditionKind::Paused).await;
+        running.feed_quiet(snapshot(&broken));
+        running.pass_time(60_000).await;
+        running.sim(|sim| {
+            let web = sim.named("shop-web-1").unwrap().id.clone();
+            sim.docker_kill(&web);
+        });
+        running.pass_time(3_600_000).await;
+        assert_eq!(running.rig.containers(), ["shop-web-1 web:1 exited"], "{broken:?}");
+        running.until_condition("web", ConditionKind::Paused).await;
+        // It loads again, and says nothing of a pause.
+        running.feed_quiet(snapshot(&[("shop/web.toml", web)]));
+        running.until_serves("web", "web:1").await;
+        assert_eq!(running.rig.containers(), ["shop-web-1 web:1 running"]);
+    }
+}
+
 #[test]
 fn a_plan_of_a_paused_host_says_what_would_be_done_and_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
