@@ -29,7 +29,9 @@ prove:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine
 	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
-	EXPLORE="$${EXPLORE:-2/1/1/0/0/0/1 1/2/1/1/0/0/0 1/1/2/0/0/1/0 1/1/0/1/1/1/1}" scripts/prove.sh prove -- --nocapture converge::
+	EXPLORE="$${EXPLORE:-1/1/1/1/1/1/0}" scripts/prove.sh prove -- --nocapture converge::a_
+	EXPLORE="1/1/1/0/0/1/1 2/1/1/0/0/0/1" EXPLORE_ONLY="first, restart always" scripts/prove.sh prove -- --nocapture converge::a_
+	EXPLORE=1/1/1/0/0/0/0 scripts/prove.sh prove -- --nocapture converge::three converge::two
 	FUZZ_TIMES=$${FUZZ_TIMES:-20} PROVE_KILL_STRIDE=1 scripts/prove.sh prove -- --nocapture fuzz:: store::
 	scripts/mutants.sh
 
@@ -66,8 +68,10 @@ lint: fmt-check clippy doc deny
 fmt-check:
 	cargo fmt --check
 
+# Those that `cargo test` leaves to scripts/prove.sh are not among "all" targets.
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test prove --test simulation -- -D warnings
 
 # Broken links between the comments are errors.
 doc:

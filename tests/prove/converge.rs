@@ -1,4 +1,4 @@
-//! Enumerate, do not sample: every reachable state of a service (or two) with a few faults, by the controller's own rules. Every
+//! Enumerate, do not sample: every reachable state of a service with a few faults, of three replicas, of two services, by the controller's own rules. Every
 //! invariant at every state; from every state the run without faults comes to rest. `EXPLORE=2/2/2/1/1/1/1` sets the budget:
 //! deaths of evenkeel / deaths of the engine / calls without an answer / crashes of the application / prunes / stale reads / edits.
 
