@@ -214,7 +214,8 @@ pub fn sent(
     Ok(())
 }
 
-/// RELIABILITY.md 5.6: a roll-out takes no more slots down at a time than it may, and one that is down for another reason counts.
+/// RELIABILITY.md 5.6: a roll-out takes no more slots down at a time than it may. One that was seen down counts whatever the reason, and so
+/// does one that the same plan has stopped already.
 fn in_its_turn(
     scenario: &Scenario,
     world: &World,
@@ -223,8 +224,15 @@ fn in_its_turn(
     turn: u32,
 ) -> bool {
     let Some(policy) = spec(scenario, world, service).map(|spec| &spec.policy) else { return true };
-    let up = |slot: u32| observed.containers.iter().any(|one| one.labels.slot == slot && one.status.is_up());
-    let down = (1..=policy.replicas).filter(|slot| *slot != turn && !up(*slot)).count();
+    let (id, stopped) = (&scenario.services[service], &world.memories[service].record.stopped);
+    let seen_up =
+        |number| observed.containers.iter().any(|one| one.labels.slot == number && one.status.is_up());
+    let of_slot = |number| world.of(id).filter(move |one| slot(one) == number);
+    let taken_down = |number| {
+        of_slot(number).any(|one| stopped.contains(&one.id)) && !of_slot(number).any(|one| one.status.is_up())
+    };
+    let down = |number: &u32| *number != turn && (!seen_up(*number) || taken_down(*number));
+    let down = (1..=policy.replicas).filter(down).count();
     down < policy.update.parallelism as usize
 }
 
