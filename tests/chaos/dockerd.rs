@@ -56,6 +56,10 @@ impl Stage {
         self.kills += 1;
     }
 
+    fn rests(&self, image: &str, policy: &str, after: u64) -> bool {
+        self.scene.is_ready("web", image, after) && self.scene.is_alone("web", image, policy).is_ok()
+    }
+
     /// Until it serves what the file says, whatever that takes: evenkeel by itself, or what evenkeel says is to be done.
     fn comes_to_rest(&mut self, policy: &str, after: u64) {
         let (image, service) = (self.image().to_owned(), self.scene.host.id("web"));
@@ -67,7 +71,8 @@ impl Stage {
                     condition["kind"], "rolled-back",
                     "an engine's death is no fault of the revision: {message}"
                 );
-                let done = self.scene.is_ready("web", &image, after);
+                // The status may be from before the engine died: what runs has to be seen, too.
+                let done = self.rests(&image, policy, after);
                 let to_do =
                     ["restart the engine", "evenkeel retry"].iter().any(|word| message.contains(word));
                 (done || to_do).then_some(message)
@@ -85,7 +90,7 @@ impl Stage {
                 }
                 _ => {}
             }
-            if self.scene.is_ready("web", &image, after) {
+            if self.rests(&image, policy, after) {
                 break;
             }
         }
