@@ -56,6 +56,7 @@ pub fn run(rounds: usize) -> Section {
         timeout_ms: 60_000,
         max_size: 1 << 30,
         verify: Verify::Off,
+        submodules: false,
         webhook_secret_file: None,
     };
     let mut checkout = Checkout::new(&settings, &host.state, &Arc::new(AtomicBool::new(false)));

@@ -106,7 +106,7 @@ pub(super) struct Table {
 }
 
 /// The keys of a `[source.NAME]`.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "dir",
     "url",
     "branch",
@@ -114,6 +114,7 @@ pub const KEYS: [&str; 14] = [
     "poll",
     "timeout",
     "max_size",
+    "submodules",
     "token_file",
     "token_user",
     "ssh_key_file",
@@ -253,6 +254,7 @@ fn plain(name: &str, remote: Remote) -> GitSettings {
         timeout_ms: TIMEOUT_MS,
         max_size: MAX_SIZE,
         verify: Verify::Off,
+        submodules: false,
         webhook_secret_file: None,
     }
 }
@@ -292,6 +294,7 @@ impl Table {
                 "poll" => at_least(&text, POLL_LEAST_MS).map(|value| git.poll_ms = value),
                 "timeout" => at_least(&text, 1_000).map(|value| git.timeout_ms = value),
                 "max_size" => size(&text).map(|value| git.max_size = value),
+                "submodules" => yes_or_no(&text).map(|value| git.submodules = value),
                 _ => Ok(()),
             };
             set.map_err(|why| own(&place, format!("source.{}.{key}: {why}", self.name)))?;
@@ -335,6 +338,10 @@ impl Table {
 /// Git works in another directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "write true or false".to_owned())
 }
 
 fn at_least(text: &str, least_ms: u64) -> Result<u64, String> {

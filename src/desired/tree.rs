@@ -79,7 +79,12 @@ pub enum Led<'a> {
 impl Tree {
     /// The newest commit that touched one of these files.
     pub fn last_touched<'a>(&self, files: impl Iterator<Item = &'a str>) -> Option<&Commit> {
-        let newest = files.filter_map(|file| self.touched.get(file)).min()?;
+        // A file of a submodule was touched when the submodule was.
+        let touched = |file: &str| {
+            let above = file.match_indices('/').rev().filter_map(|(at, _)| file.get(..at));
+            std::iter::once(file).chain(above).find_map(|path| self.touched.get(path))
+        };
+        let newest = files.filter_map(touched).min()?;
         self.commits.get(*newest)
     }
 

@@ -57,6 +57,7 @@ fn checkout(remote: &Repository, state: &Path) -> Checkout {
         timeout_ms: 60_000,
         max_size: 1 << 30,
         verify: Verify::Off,
+        submodules: false,
         webhook_secret_file: None,
     };
     Checkout::new(&settings, state, &Arc::new(AtomicBool::new(false)))

@@ -58,6 +58,7 @@ impl Desk {
             timeout_ms: 20_000,
             max_size: 64 << 20,
             verify: Verify::Off,
+            submodules: false,
             webhook_secret_file: None,
         }
     }
@@ -532,6 +533,58 @@ fn submodules_are_not_fetched_and_only_who_needs_one_is_left_as_it_is() {
     let Wanted::Frozen(why) = of("shop/db") else { panic!("it would run") };
     assert!(why[0].headline().contains("submodule"), "{}", why[0].headline());
     assert!(!loaded.state.services.keys().any(|id| id.project.as_str() == "mod"));
+}
+
+#[test]
+fn submodules_are_fetched_when_asked_for() {
+    let desk = Desk::new();
+    let (shared, inner) =
+        (Repository::new(&desk.root.path().join("shared")), Repository::new(&desk.root.path().join("inner")));
+    inner.write("deep.conf", "deep\n");
+    inner.commit("Inner");
+    let add = |to: &Repository, url: &str, path: &str| {
+        to.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", url, path]);
+    };
+    shared.write(
+        "cache.toml",
+        "[services.cache]\nimage = \"cache:1\"\nvolumes = [\"./inner/deep.conf:/etc/deep.conf\"]\n",
+    );
+    add(&shared, &inner.url(), "inner");
+    let first = shared.commit("Shared");
+    add(&desk.remote, "../shared", "hosts/shared");
+    let added = desk.remote.commit("With what is shared");
+    // What is named by its commit counts, not where its branch is.
+    shared.write("cache.toml", "[services.cache]\nimage = \"cache:2\"\n");
+    shared.commit("Later");
+    assert_ne!(shared.head(), first);
+
+    let settings = GitSettings { submodules: true, ..desk.settings() };
+    let snapshot = desk.apply(&settings);
+    let loaded = load(&snapshot);
+    let cache = loaded.state.services.iter().find(|(id, _)| id.service.as_str() == "cache").unwrap();
+    let Wanted::Run(revision) = cache.1 else { panic!("{:?}", loaded.diagnostics) };
+    assert_eq!(
+        (cache.0.to_string().as_str(), revision.spec.container.image.as_str()),
+        ("shared/cache", "cache:1")
+    );
+    assert_eq!(revision.spec.source.commit.as_ref().unwrap().id, added, "who put it there");
+    let MountSource::Bind { path, .. } = &revision.spec.container.mounts["/etc/deep.conf"].source else {
+        panic!()
+    };
+    assert_eq!(fs::read_to_string(path).unwrap(), "deep\n");
+    // Nobody is asked for what is here.
+    fs::rename(&shared.path, desk.root.path().join("gone")).unwrap();
+    assert!(desk.checkout(&settings).last().unwrap().is_some());
+    let hosts = GitSettings { path: "hosts".to_owned(), ..settings.clone() };
+    assert!(desk.fetch(&hosts).is_ok(), "the same below a folder");
+
+    // One that cannot be had is a commit that is not taken.
+    desk.remote.git(&["rm", "--quiet", "--cached", "hosts/shared"]);
+    let absent = "0123456789012345678901234567890123456789";
+    desk.remote.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{absent},hosts/shared")]);
+    desk.remote.git(&["commit", "--quiet", "-m", "Absent"]);
+    let told = refused(desk.fetch(&settings)).to_string();
+    assert!(told.contains("fetch failed") || told.contains("cannot be fetched"), "{told}");
 }
 
 #[test]

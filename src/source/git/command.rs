@@ -117,6 +117,11 @@ impl Git {
         Self { repository: None, config, environment, secrets: remote.secrets(), stop: Arc::clone(stop) }
     }
 
+    /// What ends every git of this source.
+    pub(super) fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
     pub(super) fn within(mut self, repository: &Path) -> Self {
         self.repository = Some(repository.to_owned());
         self

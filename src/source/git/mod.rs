@@ -14,6 +14,7 @@ mod read;
 mod repository;
 mod running;
 mod settings;
+mod submodules;
 mod verify;
 
 use std::collections::BTreeSet;

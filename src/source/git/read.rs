@@ -11,6 +11,7 @@ use super::log::{commit_of, touched};
 use super::objects::{Entries, bodies, entries, tree_of};
 use super::repository::Repository;
 use super::settings::GitSettings;
+use super::submodules;
 use crate::desired::snapshot::{FileContent, RelPath, Snapshot, SourceRevision};
 use crate::desired::tree::{Blob, BlobKind, Led, Tree};
 use crate::source::file::FILE_LIMIT;
@@ -47,7 +48,9 @@ pub(super) fn read(
 ) -> Result<(Arc<Snapshot>, Before), GitError> {
     let told = commit_of(repository, commit)?;
     let root = tree_of(repository, settings, &told)?;
-    let Entries { files: entries, odd } = entries(repository, &root)?;
+    let mut found = entries(repository, &root)?;
+    submodules::expand(repository, settings, &told.id, &mut found)?;
+    let Entries { files: entries, odd } = found;
     let (commits, touched) = touched(repository, settings, commit, before);
     let tree = Arc::new(Tree { copies: places.copies.clone(), entries, commits, touched });
     let mut reader = Reader { repository, before, tree: &tree, bodies: BTreeMap::new() };

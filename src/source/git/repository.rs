@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Bounds, Git};
 use super::error::GitError;
-use super::settings::GitSettings;
+use super::settings::{GitSettings, Remote};
 
 /// What was fetched last.
 const INCOMING: &str = "refs/evenkeel/incoming";
@@ -173,6 +173,50 @@ impl Repository {
         let answer = git.ask("rev-parse", &["rev-parse", "--verify", "--quiet", &commit], &self.local())?;
         let commit = String::from_utf8_lossy(&answer).trim().to_owned();
         if is_oid(&commit) { Ok(commit) } else { Err(self.damaged("it has no commit where it was put")) }
+    }
+
+    /// Brings one commit of another repository here: a submodule. What is here already is not asked for.
+    ///
+    /// # Errors
+    /// It cannot be fetched, or is too large, or the disk is full.
+    pub(super) fn fetch_commit(&self, remote: &Remote, commit: &str) -> Result<(), GitError> {
+        if self.has(commit) {
+            return Ok(());
+        }
+        let bare = self.bare();
+        let git = Git::new(remote, &self.git.stop()).within(&bare);
+        let growth = Some((bare.join("objects"), self.settings.max_size));
+        let bounds = Bounds { growth, ..self.remote() };
+        let fetch = |wanted: &str| {
+            let arguments = [
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--no-recurse-submodules",
+                "--no-auto-maintenance",
+                "--force",
+                "--",
+                remote.url(),
+                wanted,
+            ];
+            git.ask("fetch", &arguments, &bounds).map(drop)
+        };
+        // A server may give away only what a branch leads to; then all branches are asked for.
+        let alone = fetch(&format!("+{commit}:refs/evenkeel/submodule/{commit}"));
+        let done = match alone {
+            Err(GitError::Failed { .. }) => fetch("+refs/heads/*:refs/evenkeel/submodules/*"),
+            other => other,
+        };
+        clear_locks(&bare);
+        clear_unfinished(&bare.join("objects/pack"));
+        done?;
+        if !self.has(commit) {
+            let why = format!("{} has no commit {commit} on any branch", remote.shown());
+            return Err(GitError::Refused(format!("a submodule cannot be fetched: {why}")));
+        }
+        let keep = format!("refs/evenkeel/submodule/{commit}");
+        self.git().ask("update-ref", &["update-ref", &keep, commit], &self.local()).map(drop)
     }
 
     /// Makes the copy anew, beside the old one, which stays until the new one is whole.

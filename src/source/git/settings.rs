@@ -21,6 +21,8 @@ pub struct GitSettings {
     /// What one fetch may bring. Bytes.
     pub max_size: u64,
     pub verify: Verify,
+    /// Fetch submodules, too.
+    pub submodules: bool,
     /// Secret of the webhooks that may wake this source.
     pub webhook_secret_file: Option<PathBuf>,
 }
