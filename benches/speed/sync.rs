@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use evenkeel::desired::SourcesLoader;
 use evenkeel::desired::snapshot::HostFacts;
-use evenkeel::source::git::{Checkout, GitSettings, Login, Remote, Verify};
+use evenkeel::source::git::{Checkout, GitSettings, Login, Remote};
 
+use crate::daemon::Daemon;
 use crate::report::Section;
 use crate::stats::Sample;
 use crate::support::Host;
+use crate::support::files::plain;
 use crate::support::repository::Repository;
 
 const FILES: usize = 1_000;
@@ -47,18 +49,8 @@ pub fn run(rounds: usize) -> Section {
         remote.write(&format!("team{:03}/part{number}.toml", number / 10), &text(number, "1.0"));
     }
     remote.commit("A thousand files");
-    let settings = GitSettings {
-        name: "infra".to_owned(),
-        remote: Remote::new(&remote.url(), Login::None).expect("an address"),
-        branch: Some("main".to_owned()),
-        path: String::new(),
-        poll_ms: 60_000,
-        timeout_ms: 60_000,
-        max_size: 1 << 30,
-        verify: Verify::Off,
-        submodules: false,
-        webhook_secret_file: None,
-    };
+    let address = Remote::new(&remote.url(), Login::None).expect("an address");
+    let settings = GitSettings { branch: Some("main".to_owned()), ..GitSettings::new("infra", address) };
     let mut checkout = Checkout::new(&settings, &host.state, &Arc::new(AtomicBool::new(false)));
     let mut loader = SourcesLoader::default();
     let facts = HostFacts { name: "bench".to_owned(), ..HostFacts::default() };
@@ -97,5 +89,40 @@ pub fn run(rounds: usize) -> Section {
         assert_eq!(snapshot.revision.commit.as_ref().map(|found| found.id.as_str()), Some(commit.as_str()));
     }
     section.note("one pushed file, to the desired state, ms", pushes.shown());
+    push_to_running(&mut section, rounds);
     section
+}
+
+/// The same edit of the same service, saved into a directory and pushed into a repository.
+fn push_to_running(section: &mut Section, rounds: usize) {
+    let (Some(saved), Some(pushed)) = (Host::new(), Host::new()) else { return };
+    let remote = Repository::new(&pushed.root().join("remote"));
+    let images: Vec<[String; 2]> =
+        [&saved, &pushed].map(|host| ["1.0", "1.1"].map(|tag| host.image(tag, &[], &[]))).into();
+    let write = |turn: usize| {
+        saved.write("web.toml", &plain("web", &images[0][turn % 2], ""));
+        remote.write(&format!("{}/web.toml", pushed.project), &plain("web", &images[1][turn % 2], ""));
+    };
+    write(0);
+    remote.commit("First");
+    pushed.configure(&format!("[source.infra]\nurl = \"{}\"\npoll = \"1h\"\n", remote.url()));
+    let (follows_directory, follows_repository) = (Daemon::start(&saved), Daemon::start(&pushed));
+    follows_directory.until_ready(&saved.id("web"), &images[0][0]);
+    follows_repository.until_ready(&pushed.id("web"), &images[1][0]);
+    let (mut saves, mut pushes) = (Sample::default(), Sample::default());
+    for turn in 1..=rounds {
+        let began = Instant::now();
+        saved.write("web.toml", &plain("web", &images[0][turn % 2], ""));
+        follows_directory.until_ready(&saved.id("web"), &images[0][turn % 2]);
+        saves.push(began.elapsed());
+        remote.write(&format!("{}/web.toml", pushed.project), &plain("web", &images[1][turn % 2], ""));
+        remote.commit("Another tag");
+        let began = Instant::now();
+        pushed.evenkeel(&["sync", "--no-wait"]).expect(0);
+        follows_repository.until_ready(&pushed.id("web"), &images[1][turn % 2]);
+        pushes.push(began.elapsed());
+    }
+    section.note("from a saved file to a proved container (monitor 1 s), ms", saves.shown());
+    section.note("from a push and its word to the same, ms", pushes.shown());
+    section.note("push against save", pushes.against(&saves).shown());
 }

@@ -10,12 +10,8 @@ use super::keys::nearest;
 use super::{ConfigError, Settings, duration, size};
 use crate::source::git::{self, GitSettings, Login, Remote, Verify};
 
-/// Between two polls. Milliseconds.
-const POLL_MS: u64 = 60_000;
 /// More often than this nobody's forge should be asked; that is what webhooks are for. Milliseconds.
 const POLL_LEAST_MS: u64 = 10_000;
-const TIMEOUT_MS: u64 = 300_000;
-const MAX_SIZE: u64 = 512 << 20;
 
 /// One source of the desired state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,7 +220,7 @@ fn single(own: &Single, same: Option<GitSettings>, errors: &mut Vec<ConfigError>
     let mut git = match (same, &own.url) {
         (Some(git), _) => git,
         (None, Some(url)) => match Remote::new(url, Login::None) {
-            Ok(remote) => plain("git", remote),
+            Ok(remote) => GitSettings::new("git", remote),
             // It has been told where it was read.
             Err(_) => return None,
         },
@@ -242,21 +238,6 @@ fn single(own: &Single, same: Option<GitSettings>, errors: &mut Vec<ConfigError>
         git.path.clone_from(path);
     }
     Some(Source::Git(Box::new(git)))
-}
-
-fn plain(name: &str, remote: Remote) -> GitSettings {
-    GitSettings {
-        name: name.to_owned(),
-        remote,
-        branch: None,
-        path: String::new(),
-        poll_ms: POLL_MS,
-        timeout_ms: TIMEOUT_MS,
-        max_size: MAX_SIZE,
-        verify: Verify::Off,
-        submodules: false,
-        webhook_secret_file: None,
-    }
 }
 
 impl Table {
@@ -284,7 +265,7 @@ impl Table {
         let login = self.login().map_err(|why| own(&place, why))?;
         let told = |why: String| own(&place, format!("source.{}.url: {why}", self.name));
         let remote = Remote::new(&url, login).map_err(told)?;
-        let mut git = plain(&self.name, remote);
+        let mut git = GitSettings::new(&self.name, remote);
         git.verify = self.verify().map_err(|why| own(&place, why))?;
         git.webhook_secret_file = self.file("webhook_secret_file");
         for (key, (text, place)) in std::mem::take(&mut self.keys) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evenkeel::engine::sim::Op;
 use evenkeel::metrics::api::StatusReport;
-use evenkeel::source::git::{Checkout, GitSettings, Login, Remote, Verify};
+use evenkeel::source::git::{Checkout, GitSettings, Login, Remote};
 use evenkeel::state::condition::ConditionKind;
 
 use crate::rig::{Rig, Running, snapshot};
@@ -48,18 +48,8 @@ profiles = ['backup']
 
 /// One host's own copy of the repository.
 fn checkout(remote: &Repository, state: &Path) -> Checkout {
-    let settings = GitSettings {
-        name: "infra".to_owned(),
-        remote: Remote::new(&remote.url(), Login::None).unwrap(),
-        branch: Some("main".to_owned()),
-        path: String::new(),
-        poll_ms: 60_000,
-        timeout_ms: 60_000,
-        max_size: 1 << 30,
-        verify: Verify::Off,
-        submodules: false,
-        webhook_secret_file: None,
-    };
+    let remote = Remote::new(&remote.url(), Login::None).unwrap();
+    let settings = GitSettings { branch: Some("main".to_owned()), ..GitSettings::new("infra", remote) };
     Checkout::new(&settings, state, &Arc::new(AtomicBool::new(false)))
 }
 

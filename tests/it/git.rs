@@ -49,17 +49,12 @@ impl Desk {
     }
 
     fn settings(&self) -> GitSettings {
+        let remote = Remote::new(&self.remote.url(), Login::None).unwrap();
         GitSettings {
-            name: "infra".to_owned(),
-            remote: Remote::new(&self.remote.url(), Login::None).unwrap(),
             branch: Some("main".to_owned()),
-            path: String::new(),
             poll_ms: 50,
             timeout_ms: 20_000,
-            max_size: 64 << 20,
-            verify: Verify::Off,
-            submodules: false,
-            webhook_secret_file: None,
+            ..GitSettings::new("infra", remote)
         }
     }
 

@@ -147,9 +147,8 @@ impl Repository {
         }
     }
 
-    fn fetch_into(&self, bare: &Path, tip: &Tip) -> Result<String, GitError> {
-        let git = self.git.clone().within(bare);
-        let wanted = format!("+{}:{INCOMING}", tip.reference);
+    /// One fetch, of which nothing unfinished is left.
+    fn fetch_from(&self, git: Git, remote: &Remote, bare: &Path, wanted: &str) -> Result<(), GitError> {
         let arguments = [
             "fetch",
             "--quiet",
@@ -159,16 +158,22 @@ impl Repository {
             "--no-auto-maintenance",
             "--force",
             "--",
-            self.settings.remote.url(),
-            &wanted,
+            remote.url(),
+            wanted,
         ];
         let growth = Some((bare.join("objects"), self.settings.max_size));
-        let fetched = git.ask("fetch", &arguments, &Bounds { growth, ..self.remote() });
+        let fetched = git.within(bare).ask("fetch", &arguments, &Bounds { growth, ..self.remote() });
         if fetched.is_err() {
             clear_locks(bare);
             clear_unfinished(&bare.join("objects/pack"));
         }
-        fetched?;
+        fetched.map(drop)
+    }
+
+    fn fetch_into(&self, bare: &Path, tip: &Tip) -> Result<String, GitError> {
+        let wanted = format!("+{}:{INCOMING}", tip.reference);
+        self.fetch_from(self.git.clone(), &self.settings.remote, bare, &wanted)?;
+        let git = self.git.clone().within(bare);
         let commit = format!("{INCOMING}^{{commit}}");
         let answer = git.ask("rev-parse", &["rev-parse", "--verify", "--quiet", &commit], &self.local())?;
         let commit = String::from_utf8_lossy(&answer).trim().to_owned();
@@ -184,32 +189,14 @@ impl Repository {
             return Ok(());
         }
         let bare = self.bare();
-        let git = Git::new(remote, &self.git.stop()).within(&bare);
-        let growth = Some((bare.join("objects"), self.settings.max_size));
-        let bounds = Bounds { growth, ..self.remote() };
-        let fetch = |wanted: &str| {
-            let arguments = [
-                "fetch",
-                "--quiet",
-                "--no-tags",
-                "--no-write-fetch-head",
-                "--no-recurse-submodules",
-                "--no-auto-maintenance",
-                "--force",
-                "--",
-                remote.url(),
-                wanted,
-            ];
-            git.ask("fetch", &arguments, &bounds).map(drop)
-        };
+        let git = Git::new(remote, &self.git.stop());
+        let fetch = |wanted: &str| self.fetch_from(git.clone(), remote, &bare, wanted);
         // A server may give away only what a branch leads to; then all branches are asked for.
         let alone = fetch(&format!("+{commit}:refs/evenkeel/submodule/{commit}"));
         let done = match alone {
             Err(GitError::Failed { .. }) => fetch("+refs/heads/*:refs/evenkeel/submodules/*"),
             other => other,
         };
-        clear_locks(&bare);
-        clear_unfinished(&bare.join("objects/pack"));
         done?;
         if !self.has(commit) {
             let why = format!("{} has no commit {commit} on any branch", remote.shown());

@@ -194,7 +194,31 @@ pub fn folder(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("write a folder below the root of the repository".to_owned()) }
 }
 
+/// Between two polls. Milliseconds.
+const POLL_MS: u64 = 60_000;
+/// For one call of git: a first fetch on a slow line. Milliseconds.
+const TIMEOUT_MS: u64 = 300_000;
+/// What one fetch may bring. Bytes.
+const MAX_SIZE: u64 = 512 << 20;
+
 impl GitSettings {
+    /// With defaults for everything that has one.
+    #[must_use]
+    pub fn new(name: &str, remote: Remote) -> Self {
+        Self {
+            name: name.to_owned(),
+            remote,
+            branch: None,
+            path: String::new(),
+            poll_ms: POLL_MS,
+            timeout_ms: TIMEOUT_MS,
+            max_size: MAX_SIZE,
+            verify: Verify::Off,
+            submodules: false,
+            webhook_secret_file: None,
+        }
+    }
+
     /// What a name of a source may be: it is a folder's name, too.
     #[must_use]
     pub fn is_name(text: &str) -> bool {
