@@ -83,7 +83,7 @@ pub fn head(compose: Option<&str>, seconds: u64) -> String {
     format!(
         "# Benchmarks\n\n\
          Written by `make bench` ({seconds} s); `make bench ONLY=replace` measures one section and prints it (`replace`, `fleet`, \
-         `load`). Contenders take turns within one run, round by round, so that a busy machine is busy for all of \
+         `load`, `sync`). Contenders take turns within one run, round by round, so that a busy machine is busy for all of \
          them; figures are medians with the least and the greatest in brackets, and ratios are those of the medians. *Raw* is a plain \
          HTTP client that sends the engine the bare calls over kept connections and waits for nothing else.\n\n\
          | | |\n|---|---|\n\
