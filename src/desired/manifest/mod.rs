@@ -4,7 +4,10 @@
 //! ([`super::node`]), because only there every value still knows its place. From the types come the JSON Schema for
 //! editors ([`schema`]) and the set of valid keys of every table ([`keys`]), so that the two cannot disagree.
 
+mod deploy;
+mod forms;
 mod objects;
+mod parts;
 mod service;
 mod transform;
 mod value;
@@ -15,7 +18,10 @@ use std::sync::LazyLock;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+pub use deploy::*;
+pub use forms::*;
 pub use objects::*;
+pub use parts::*;
 pub use service::*;
 pub use value::*;
 

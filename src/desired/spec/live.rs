@@ -1,0 +1,63 @@
+//! What the engine changes while a container runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// What the engine changes without a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSpec {
+    pub restart: RestartPolicy,
+    pub resources: Resources,
+    /// Networks joined, by the engine's name of the network. Empty when `network_mode` is not `Networks`.
+    pub networks: BTreeMap<String, Endpoint>,
+    /// `container_name`: replaces Compose's `<project>-<service>-<n>`.
+    pub container_name: Option<String>,
+}
+
+/// Limits, all of which `update` changes in place. `None` is "no limit", which the engine reports as 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes.
+    pub memory_reservation: Option<u64>,
+    /// Bytes; -1 is unlimited swap.
+    pub memory_swap: Option<i64>,
+    /// Billionths of a core.
+    pub nano_cpus: Option<u64>,
+    pub cpu_shares: Option<u64>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// Microseconds.
+    pub cpu_quota: Option<i64>,
+    pub cpuset: Option<String>,
+    pub pids: Option<i64>,
+}
+
+/// One network a service joins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Aliases beside the service's own name, which every endpoint has (the shell adds it).
+    pub aliases: BTreeSet<String>,
+    pub ipv4_address: Option<String>,
+    pub ipv6_address: Option<String>,
+    /// `<project>` key of the network (`default` when none was named), to find its [`NetworkSpec`].
+    pub key: String,
+    /// Higher first: the network joined first gives the default gateway (Compose's `priority`).
+    pub priority: i32,
+}
+
+/// Compose's restart policies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    #[default]
+    No,
+    Always,
+    UnlessStopped,
+    OnFailure {
+        /// 0: without end.
+        max_retries: u32,
+    },
+}
