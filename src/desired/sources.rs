@@ -7,7 +7,7 @@ use super::diagnostic::{Diagnostic, Span};
 use super::ident::{ProjectName, ServiceId};
 use super::snapshot::{Commit, HostFacts, Snapshot};
 use super::spec::ServiceSpec;
-use super::tree::Pin;
+use super::tree::{Pin, Pinned, Tree};
 use super::{DesiredState, Guard, Loader, Revision, Wanted};
 
 /// Loads one snapshot after the other, each with the sources beside it.
@@ -102,8 +102,9 @@ impl SourcesLoader {
         if part.tree.is_none() && prefix.is_empty() {
             return;
         }
-        let mut spec = ServiceSpec::clone(&revision.spec);
-        let own = match part.tree.as_deref().map_or(Ok(Vec::new()), |tree| tree.pin(&mut spec, &part.root)) {
+        let spec = &*revision.spec;
+        let pin = |tree: &Tree| tree.pin(spec, &part.root);
+        let own = match part.tree.as_deref().map_or_else(|| Ok(Pinned::default()), pin) {
             Ok(own) => own,
             Err(why) => {
                 let span = Span { file: format!("{prefix}{}", spec.source.file), start: 0, end: 0 };
@@ -114,31 +115,33 @@ impl SourcesLoader {
                 return;
             }
         };
-        let mounted = own.iter().flat_map(|pin| &pin.files).map(|(_, path)| path.as_str());
+        let mounted = own.pins.iter().flat_map(|pin| &pin.files).map(|(_, path)| path.as_str());
         let read = spec.source.files.iter().map(String::as_str);
         let commit = part.tree.as_deref().and_then(|tree| tree.last_touched(read.chain(mounted))).cloned();
-        pins.extend(own.iter().cloned());
+        pins.extend(own.pins.iter().cloned());
         let key = (part.name.clone(), id.clone());
         let same = |known: &&Settled| {
             Arc::ptr_eq(&known.loaded, revision)
                 && known.commit == commit
-                && known.pins == own
+                && known.pins == own.pins
                 && known.prefix == prefix
         };
         let now = if let Some(known) = self.settled.get(&key).filter(same) {
             known.clone()
         } else {
+            let (mut spec, pins) = (ServiceSpec::clone(spec), own.pins.clone());
+            own.bind(&mut spec);
             spec.source.commit.clone_from(&commit);
             spec.source.file = format!("{prefix}{}", spec.source.file);
             spec.source.files = spec.source.files.iter().map(|file| format!("{prefix}{file}")).collect();
             // Where it was read is no part of either digest.
-            let result = if own.is_empty() {
+            let result = if pins.is_empty() {
                 Revision { spec: Arc::new(spec), ..Revision::clone(revision) }
             } else {
                 Revision::of(spec)
             };
             let result = Arc::new(result);
-            Settled { loaded: Arc::clone(revision), commit, prefix: prefix.to_owned(), pins: own, result }
+            Settled { loaded: Arc::clone(revision), commit, prefix: prefix.to_owned(), pins, result }
         };
         *wanted = Wanted::Run(Arc::clone(&now.result));
         settled.insert(key, now);

@@ -76,6 +76,37 @@ pub enum Led<'a> {
     Nowhere(String),
 }
 
+/// What a service mounts from a tree.
+#[derive(Debug, Default)]
+pub(super) struct Pinned {
+    pub pins: Vec<Pin>,
+    /// By target of the mount.
+    mounts: Vec<(String, Content)>,
+}
+
+/// Where the content of a mount lies on the host.
+#[derive(Debug)]
+struct Content {
+    path: String,
+    /// For a place whose content changes.
+    content: Option<String>,
+}
+
+impl Pinned {
+    /// Binds the mounts to their content.
+    pub(super) fn bind(self, spec: &mut ServiceSpec) {
+        for (target, bound) in self.mounts {
+            let mount = spec.container.mounts.get_mut(&target);
+            if let Some(MountSource::Bind { path, content, .. }) = mount.map(|mount| &mut mount.source) {
+                *path = bound.path;
+                if bound.content.is_some() {
+                    *content = bound.content;
+                }
+            }
+        }
+    }
+}
+
 impl Tree {
     /// The newest commit that touched one of these files.
     pub fn last_touched<'a>(&self, files: impl Iterator<Item = &'a str>) -> Option<&Commit> {
@@ -88,41 +119,44 @@ impl Tree {
         self.commits.get(*newest)
     }
 
-    /// Binds a service to the content of what it mounts from the tree, whose files lie below `root` on the host. Returns what it
-    /// needs on the disk.
+    /// What of the tree, whose files lie below `root` on the host, a service needs on the disk, and by target of its mounts what binds them
+    /// to their content. A service that mounts nothing of it costs nothing.
     ///
     /// # Errors
     /// A sentence: a mount leads out of the repository, or into one that is not fetched.
-    pub(super) fn pin(&self, spec: &mut ServiceSpec, root: &str) -> Result<Vec<Pin>, String> {
-        let mut pins = Vec::new();
-        for mount in spec.container.mounts.values_mut() {
-            let read_only = mount.read_only;
-            let MountSource::Bind { path, content, .. } = &mut mount.source else { continue };
+    pub(super) fn pin(&self, spec: &ServiceSpec, root: &str) -> Result<Pinned, String> {
+        let mut pinned = Pinned::default();
+        for (target, mount) in &spec.container.mounts {
+            let MountSource::Bind { path, .. } = &mount.source else { continue };
             let below = path.strip_prefix(root).map(|rest| rest.trim_start_matches('/'));
             let Some(below) = below.filter(|_| is_below(path, root)) else { continue };
-            match self.resolve(below)? {
-                Led::Absent | Led::Nowhere(_) => {}
-                Led::File(file, _) => {
-                    let files = vec![(String::new(), file.clone())];
-                    let digest = self.digest(&files);
-                    *path = self.copy(&digest, below);
-                    pins.push(Pin { kind: PinKind::Copy(path.clone()), files });
-                }
+            let (pin, bound) = match self.resolve(below)? {
+                Led::Absent | Led::Nowhere(_) => continue,
+                Led::File(file, _) => self.copied(vec![(String::new(), file.clone())], below),
                 Led::Folder(folder) => {
                     let files = self.below(&folder)?;
-                    let digest = self.digest(&files);
-                    if let (false, Some(live)) = (read_only, RelPath::new(&folder)) {
-                        *path = format!("{root}/{live}");
-                        *content = Some(digest);
-                        pins.push(Pin { kind: PinKind::Live(live), files });
-                    } else {
-                        *path = self.copy(&digest, below);
-                        pins.push(Pin { kind: PinKind::Copy(path.clone()), files });
+                    match RelPath::new(&folder).filter(|_| !mount.read_only) {
+                        Some(live) => {
+                            let bound = Content {
+                                path: format!("{root}/{live}"),
+                                content: Some(self.digest(&files)),
+                            };
+                            (Pin { kind: PinKind::Live(live), files }, bound)
+                        }
+                        None => self.copied(files, below),
                     }
                 }
-            }
+            };
+            pinned.pins.push(pin);
+            pinned.mounts.push((target.clone(), bound));
         }
-        Ok(pins)
+        Ok(pinned)
+    }
+
+    /// A copy that never changes.
+    fn copied(&self, files: Vec<(String, RelPath)>, below: &str) -> (Pin, Content) {
+        let path = self.copy(&self.digest(&files), below);
+        (Pin { kind: PinKind::Copy(path.clone()), files }, Content { path, content: None })
     }
 
     fn copy(&self, digest: &str, below: &str) -> String {

@@ -22,8 +22,8 @@ use thiserror::Error;
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
 use register::Registrar;
-pub use service::ServiceGauges;
 use service::ServiceSeries;
+pub use service::{ServiceGauges, Serving};
 pub use sync::SyncOutcome;
 use sync::SyncSeries;
 

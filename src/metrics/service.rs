@@ -9,6 +9,7 @@ use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
 use super::MetricsError;
 use super::register::Registrar;
 use crate::desired::ident::ServiceId;
+use crate::desired::snapshot::Commit;
 use crate::state::condition::ConditionKind;
 
 /// What is true of a service now.
@@ -18,14 +19,45 @@ pub struct ServiceGauges<'a> {
     pub desired: u32,
     pub running: u32,
     pub ready: u32,
-    /// Short id and image reference of the revision that serves; `None`: none does.
-    pub revision: Option<(&'a str, &'a str)>,
+    /// `None`: nothing serves.
+    pub revision: Option<Serving<'a>>,
     /// What runs is not what is wanted.
     pub drift: bool,
     /// The wanted revision was rejected and is not tried again by itself.
     pub rejected: bool,
     pub held: bool,
 }
+
+/// The revision that serves, and where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serving<'a> {
+    /// Short id.
+    pub revision: &'a str,
+    /// The reference, as written.
+    pub image: &'a str,
+    /// `shop/web.toml:3`
+    pub source: &'a str,
+    /// The commit that brought the definition as it is, where it comes from a repository.
+    pub commit: Option<&'a Commit>,
+}
+
+impl Serving<'_> {
+    /// In the order of the labels of the series.
+    fn labels(&self) -> Origin {
+        let commit = |part: fn(&Commit) -> &str| self.commit.map(part).unwrap_or_default().to_owned();
+        [
+            self.revision.to_owned(),
+            self.image.to_owned(),
+            self.source.to_owned(),
+            commit(|commit| &commit.id),
+            commit(|commit| &commit.author),
+            commit(|commit| &commit.subject),
+        ]
+    }
+}
+
+/// Values of the labels that name a revision and where it comes from.
+type Origin = [String; 6];
 
 pub(super) struct ServiceSeries {
     condition: IntGaugeVec,
@@ -39,9 +71,8 @@ pub(super) struct ServiceSeries {
     rollbacks: IntCounterVec,
     restarts: IntCounterVec,
     downtime: CounterVec,
-    /// Services that have series, with the revision and image their info series names: that one must be removed by its
-    /// very labels when the revision changes.
-    known: Mutex<BTreeMap<ServiceId, Option<(String, String)>>>,
+    /// Services that have series, with the labels of their info series: it must be removed by these when one of them changes.
+    known: Mutex<BTreeMap<ServiceId, Option<Origin>>>,
 }
 
 impl ServiceSeries {
@@ -70,8 +101,8 @@ impl ServiceSeries {
             )?,
             revision: r.gauges(
                 "evenkeel_service_revision_info",
-                "Always 1; the labels name the revision that serves and its image.",
-                &["project", "service", "revision", "image"],
+                "Always 1; the labels name the revision that serves, its image, and the line and commit it comes from.",
+                &["project", "service", "revision", "image", "source", "commit", "author", "subject"],
             )?,
             drift: r.gauges(
                 "evenkeel_service_drift",
@@ -124,21 +155,20 @@ impl ServiceSeries {
         self.set_revision(id, revision);
     }
 
-    fn set_revision(&self, id: &ServiceId, revision: Option<(&str, &str)>) {
+    fn set_revision(&self, id: &ServiceId, revision: Option<Serving<'_>>) {
         let Ok(mut known) = self.known.lock() else { return };
         let before = known.entry(id.clone()).or_default();
-        let same = before.as_ref().map(|(revision, image)| (revision.as_str(), image.as_str())) == revision;
-        if same {
+        let now = revision.map(|revision| revision.labels());
+        if *before == now {
             return;
         }
-        let (project, service) = (id.project.as_str(), id.service.as_str());
-        if let Some((revision, image)) = before.take() {
-            let _gone = self.revision.remove_label_values(&[project, service, &revision, &image]);
+        if let Some(labels) = &*before {
+            let _gone = self.revision.remove_label_values(&labels_of(id, labels));
         }
-        if let Some((revision, image)) = revision {
-            self.revision.with_label_values(&[project, service, revision, image]).set(1);
-            *before = Some((revision.to_owned(), image.to_owned()));
+        if let Some(labels) = &now {
+            self.revision.with_label_values(&labels_of(id, labels)).set(1);
         }
+        *before = now;
     }
 
     pub(super) fn forget(&self, id: &ServiceId) {
@@ -173,4 +203,9 @@ impl ServiceSeries {
         let labels = [id.project.as_str(), id.service.as_str()];
         self.downtime.with_label_values(&labels).inc_by(down.as_secs_f64());
     }
+}
+
+fn labels_of<'a>(id: &'a ServiceId, origin: &'a Origin) -> Vec<&'a str> {
+    let own = [id.project.as_str(), id.service.as_str()];
+    own.into_iter().chain(origin.iter().map(String::as_str)).collect()
 }

@@ -77,6 +77,12 @@ fn a_push_is_on_the_host_and_every_change_leads_back_to_its_commit() {
         "evenkeel_source_commit_info{{author=\"Ada Lovelace\",commit=\"{first}\",source=\"infra\",subject=\"Run both\"}}"
     );
     assert_eq!(daemon.metric(&series), Some(1.0));
+    let traced = format!("commit=\"{first}\",image=\"{one}\"");
+    let line = format!("source=\"{}/a.toml:2\",subject=\"Run both\"", host.project);
+    let exported = daemon.metrics().expect("the page of metrics");
+    let origin =
+        exported.lines().find(|row| row.starts_with("evenkeel_service_revision_info") && row.contains(&line));
+    assert!(origin.is_some_and(|row| row.contains(&traced)), "{exported}");
 
     // One commit that touches one service restarts one service.
     site.write("a.toml", &plain("a", &two, "volumes = [\"./a.conf:/etc/a.conf\"]"));

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use evenkeel::desired::ident::ServiceId;
 use evenkeel::desired::snapshot::Commit;
-use evenkeel::metrics::{LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges, SyncOutcome};
+use evenkeel::metrics::{
+    LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges, Serving, SyncOutcome,
+};
 use evenkeel::state::condition::ConditionKind;
 use evenkeel::state::plan::Failure;
 use evenkeel::state::time::Timestamp;
@@ -21,7 +23,7 @@ fn ready<'a>(revision: &'a str, image: &'a str) -> ServiceGauges<'a> {
         desired: 2,
         running: 2,
         ready: 1,
-        revision: Some((revision, image)),
+        revision: Some(Serving { revision, image, source: "shop/web.toml:3", commit: None }),
         drift: false,
         rejected: false,
         held: true,
@@ -182,6 +184,35 @@ fn a_new_revision_replaces_the_series_of_the_old_one() {
     assert!(text.contains("revision=\"bbbbbbbb\""));
     metrics.service(&web(), &ServiceGauges { revision: None, ..ready("", "") });
     assert!(!metrics.render().unwrap().contains("evenkeel_service_revision_info"));
+}
+
+#[test]
+fn what_serves_is_traced_to_its_line_and_its_commit() {
+    let metrics = used();
+    let commit = |id: &str| Commit {
+        id: id.to_owned(),
+        author: "Ada".to_owned(),
+        subject: "Use 1.28".to_owned(),
+        at: 0,
+    };
+    let (one, other) = (commit("1a2b3c4d"), commit("5e6f7a8b"));
+    let at = |source, commit| ServiceGauges {
+        revision: Some(Serving { revision: "aaaaaaaa", image: "nginx:1", source, commit: Some(commit) }),
+        ..ready("", "")
+    };
+    metrics.service(&web(), &at("shop/web.toml:3", &one));
+    let series = |line: u32, id: &str| {
+        format!(
+            "evenkeel_service_revision_info{{author=\"Ada\",commit=\"{id}\",image=\"nginx:1\",project=\"shop\",revision=\"aaaaaaaa\",\
+             service=\"web\",source=\"shop/web.toml:{line}\",subject=\"Use 1.28\"}}"
+        )
+    };
+    assert_eq!(value(&metrics.render().unwrap(), &series(3, "1a2b3c4d")), Some(1.0));
+    // The same revision, a line further down by another commit: one series, not two.
+    metrics.service(&web(), &at("shop/web.toml:4", &other));
+    let text = metrics.render().unwrap();
+    assert_eq!(value(&text, &series(4, "5e6f7a8b")), Some(1.0));
+    assert_eq!(text.matches("evenkeel_service_revision_info{").count(), 1, "{text}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::super::wish::Wish;
 use super::{Pass, PassEnd, Turn};
 use crate::desired::Wanted;
 use crate::engine::EngineError;
-use crate::metrics::{RolloutResult, ServiceGauges};
+use crate::metrics::{RolloutResult, ServiceGauges, Serving};
 use crate::state::condition::{Condition, ConditionKind, ServiceStatus};
 use crate::state::observed::{ContainerId, ObservedService};
 use crate::state::plan::{Failure, Step};
@@ -98,7 +98,12 @@ impl Pass<'_> {
             desired: status.desired_replicas,
             running: status.running,
             ready: status.ready,
-            revision: status.revision.as_deref().map(|revision| (revision, status.image.as_str())),
+            revision: status.revision.as_deref().map(|revision| Serving {
+                revision,
+                image: &status.image,
+                source: &status.source,
+                commit: status.commit.as_ref(),
+            }),
             drift,
             rejected: status.rejected.is_some(),
             held: cell.record.hold.is_some(),
