@@ -109,14 +109,8 @@ pub enum Commands {
     Logs(logs::LogsArgs),
     /// Check the engine, permissions, paths, clock and disk
     Doctor(doctor::DoctorArgs),
-    /// Print the JSON Schema of the files, for editors
-    #[command(after_help = "\
-Examples:
-  evenkeel schema > evenkeel.schema.json
-  evenkeel schema | jq '.properties | keys'
-
-An editor that knows Taplo takes it from a first line `#:schema ./evenkeel.schema.json`.")]
-    Schema,
+    /// Print the JSON Schema of the files, for editors, or the reference of the language
+    Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -142,7 +136,7 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Approve(args) => order::approve(flags, args),
         Commands::Logs(args) => logs::run(flags, args),
         Commands::Doctor(args) => doctor::run(flags, args),
-        Commands::Schema => schema::run(),
+        Commands::Schema(args) => schema::run(args),
         Commands::Completions(args) => completions::run(args),
     }
 }

@@ -20,6 +20,7 @@ mod e2e_objects;
 mod e2e_prometheus;
 mod e2e_tcp;
 mod e2e_update;
+mod examples;
 mod execute;
 mod fleet;
 mod fleet_hosts;

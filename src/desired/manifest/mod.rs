@@ -5,9 +5,11 @@
 //! editors ([`schema`]) and the set of valid keys of every table ([`keys`]), so that the two cannot disagree.
 
 mod deploy;
+mod examples;
 mod forms;
 mod objects;
 mod parts;
+mod reference;
 mod service;
 mod transform;
 mod value;
@@ -19,9 +21,11 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 pub use deploy::*;
+pub use examples::{BASE, Example, Shape, shapes as examples};
 pub use forms::*;
 pub use objects::*;
 pub use parts::*;
+pub use reference::reference;
 pub use service::*;
 pub use value::*;
 
@@ -44,7 +48,28 @@ pub fn shapes() -> &'static BTreeMap<String, BTreeSet<String>> {
     &KEYS
 }
 
+/// What the kinds of values call themselves, for [`reference()`]. No keyword of JSON Schema, so the published one is without it.
+const KIND: &str = "x-kind";
+
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = DESCRIBED.clone();
+    drop_kinds(&mut schema);
+    schema
+});
+
+fn drop_kinds(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.remove(KIND);
+            object.values_mut().for_each(drop_kinds);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_kinds),
+        _ => {}
+    }
+}
+
+/// The schema with the name of each kind of value.
+static DESCRIBED: LazyLock<Value> = LazyLock::new(|| {
     let settings = SchemaSettings::draft07().with_transform(transform::ForToml);
     settings.into_generator().into_root_schema_for::<File>().to_value()
 });

@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// Declares a kind of value: a type nobody builds, which only describes.
 macro_rules! kind {
-    ($(#[$doc:meta])* $name:ident = $schema:tt) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident = $schema:tt) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone)]
         pub struct $name;
 
@@ -23,7 +23,9 @@ macro_rules! kind {
                 true
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
+                let mut schema = json_schema!($schema);
+                schema.insert(super::KIND.to_owned(), concat!($($doc),*).trim().into());
+                schema
             }
         }
     };
@@ -67,7 +69,7 @@ kind!(
     Text = { "type": "string" }
 );
 kind!(
-    /// Text that says something.
+    /// Text, not empty.
     Filled = { "type": "string", "minLength": 1 }
 );
 kind!(

@@ -1,0 +1,70 @@
+//! The file itself and what stands above the objects.
+
+use super::{Example as E, Shape};
+
+pub(super) const SHAPES: &[Shape] = &[
+    Shape {
+        name: "File",
+        at: "the file itself",
+        header: "",
+        keys: &[
+            E("defaults", "", "[defaults.services]\nrestart = \"unless-stopped\""),
+            E("hosts", "", "# fleet.toml\n[hosts]\nfra1 = { labels = { role = \"web\" } }"),
+            E("ignore", "", "# fleet.toml\nignore = [\"**/traefik-*.toml\"]"),
+            E("name", "the folder's name", "name = \"shop\""),
+            E("networks", "", "[networks]\ncache = {}"),
+            E("on_hosts", "every host", "on_hosts = [\"role=web\", \"!nyc1\"]"),
+            E("override", "`false`", "override = true\n[services.web]\nimage = \"shop:1.9\""),
+            E("policy", "", "[policy]\nunset_variables = \"warn\""),
+            E("reset", "", "override = true\nreset = [\"services.db.healthcheck\"]"),
+            E("services", "", "[services.cache]\nimage = \"redis:7\""),
+            E("vars", "", "[vars]\nTAG = \"1.8\"\n\n[services.web]\nimage = \"shop:${TAG}\""),
+            E("volumes", "", "[volumes]\nlogs = {}"),
+        ],
+    },
+    Shape {
+        name: "Defaults",
+        at: "defaults",
+        header: "",
+        keys: &[E("services", "", "[defaults.services]\nlogging = { driver = \"local\" }")],
+    },
+    Shape {
+        name: "Policy",
+        at: "policy",
+        header: "# fleet.toml\n[policy]",
+        keys: &[
+            E("env_allow", "nothing", "env_allow = [\"SHOP_*\", \"TOKEN\"]"),
+            E("guard", "", "guard = { max_removals = 5 }"),
+            E("paused", "`false`", "paused = true"),
+            E("prune", "", "prune = { networks = false }"),
+            E("unset_variables", "`\"error\"`", "unset_variables = \"warn\""),
+        ],
+    },
+    Shape {
+        name: "Prune",
+        at: "policy.prune",
+        header: "# fleet.toml\n[policy.prune]",
+        keys: &[E("containers", "`true`", "containers = false"), E("networks", "`true`", "networks = false")],
+    },
+    Shape {
+        name: "GuardPolicy",
+        at: "policy.guard",
+        header: "# fleet.toml\n[policy.guard]",
+        keys: &[
+            E("empty_state", "`\"refuse\"`", "empty_state = \"allow\""),
+            E("max_removals", "half of what runs, at least one", "max_removals = 5"),
+        ],
+    },
+    Shape {
+        name: "Host",
+        at: "hosts.<name>",
+        header: "# fleet.toml\n[hosts.fra1]",
+        keys: &[
+            E("labels", "", "labels = { role = \"web\", zone = \"eu\" }"),
+            E("paused", "`false`", "paused = true"),
+            E("profiles", "", "profiles = [\"backup\"]"),
+            E("timezone", "the host's own", "timezone = \"Europe/Berlin\""),
+            E("vars", "", "vars = { DOMAIN = \"eu.example.com\" }"),
+        ],
+    },
+];
