@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,13 +28,14 @@ pub struct Fleet<'a> {
     host: Host,
     image: String,
     compose: Option<&'a Compose>,
+    tries: AtomicUsize,
 }
 
 impl<'a> Fleet<'a> {
     pub fn new(compose: Option<&'a Compose>) -> Self {
         let host = Host::new().expect("an engine");
         let image = host.image("1.0", &[], &[]);
-        Self { host, image, compose }
+        Self { host, image, compose, tries: AtomicUsize::new(0) }
     }
 
     fn toml(&self) -> String {
@@ -67,7 +69,9 @@ impl<'a> Fleet<'a> {
 
     fn raw(&self, workers: usize) -> Duration {
         let began = Instant::now();
-        let name = format!("{}-raw", self.host.project);
+        // Another name each time: a network that the engine would not let go is not joined again.
+        let number = self.tries.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-raw{number}", self.host.project);
         let label = ("evenkeel-test", &*self.host.project);
         raw::create_network(&mut Wire::open(), &name, label);
         let spec = || Spec { image: &self.image, network: &name, alias: "s", port: None, label };
