@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use super::filename::FileName;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -14,7 +16,7 @@ pub enum Severity {
 /// Bytes `start..end` of one file of the snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Span {
-    pub file: String,
+    pub file: FileName,
     pub start: usize,
     pub end: usize,
 }

@@ -36,7 +36,7 @@ pub fn parse(
         Ok(text) => text,
         Err(error) => {
             let at = error.valid_up_to();
-            let span = Span { file: file.to_owned(), start: at, end: at + 1 };
+            let span = Span { file: file.into(), start: at, end: at + 1 };
             diagnostics.push(super::parse::not_utf8(span, bytes));
             return BTreeMap::new();
         }
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     fn error(&mut self, slug: &'static str, start: usize, end: usize, message: &str, label: &str) {
-        let span = Span { file: self.file.to_owned(), start, end };
+        let span = Span { file: self.file.into(), start, end };
         self.diagnostics.push(Diagnostic::error(slug, span, message, label));
     }
 
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
         for problem in &expanded.problems {
             let (from, to) =
                 if verbatim { (start + problem.start, start + problem.end) } else { (start, end) };
-            let span = Span { file: self.file.to_owned(), start: from, end: to };
+            let span = Span { file: self.file.into(), start: from, end: to };
             told.push(interpolate::explain(problem, span, value, &within));
         }
         self.diagnostics.extend(told);

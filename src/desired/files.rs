@@ -137,7 +137,7 @@ fn looks_like_state(path: &RelPath) -> bool {
 }
 
 fn unreadable(path: &RelPath, why: &str) -> Diagnostic {
-    let span = Span { file: path.as_str().to_owned(), start: 0, end: 0 };
+    let span = Span { file: path.as_str().into(), start: 0, end: 0 };
     Diagnostic::error("unreadable", span, format!("cannot be read: {why}"), "its services stay as they are")
 }
 
@@ -356,7 +356,7 @@ impl Files {
             }
             match implied.get(&file.project) {
                 Some(first) if first.folder != file.folder => {
-                    let span = Span { file: file.path.clone(), start: 0, end: 0 };
+                    let span = Span { file: file.path.as_str().into(), start: 0, end: 0 };
                     let message = format!(
                         "two folders are both project `{}`: {}/ and {}/",
                         file.project, first.folder, file.folder

@@ -4,6 +4,7 @@ mod check;
 pub mod convert;
 pub mod diagnostic;
 pub mod dotenv;
+mod filename;
 mod files;
 mod fleet;
 pub mod hash;
@@ -27,6 +28,7 @@ mod toplevel;
 pub mod tree;
 mod variables;
 
+pub use filename::FileName;
 pub use files::hosts;
 pub use load::{Loader, load};
 pub use pauses::Pauses;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::tree::Tree;
@@ -53,7 +54,8 @@ impl fmt::Display for RelPath {
 /// What a read of one file gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileContent {
-    Read(Vec<u8>),
+    /// Shared by whoever keeps it.
+    Read(Bytes),
     /// The file is there and cannot be used (permission, a link that leads outside, not a regular file, larger than the
     /// limit): a sentence for the user. Its services freeze, exactly as with a syntax error.
     Unreadable(String),

@@ -72,7 +72,7 @@ impl SourcesLoader {
         self.settled = settled;
         whole.state = together(loaded, &mut whole.diagnostics);
         for (name, why) in &snapshot.missing {
-            let span = Span { file: format!("{name}//"), start: 0, end: 0 };
+            let span = Span { file: format!("{name}//").into(), start: 0, end: 0 };
             let message = format!("the source `{name}` could not be read yet: {why}");
             let told =
                 Diagnostic::error("missing-source", span, message, "nothing is removed until it can be");
@@ -107,7 +107,7 @@ impl SourcesLoader {
         let own = match part.tree.as_deref().map_or_else(|| Ok(Pinned::default()), pin) {
             Ok(own) => own,
             Err(why) => {
-                let span = Span { file: format!("{prefix}{}", spec.source.file), start: 0, end: 0 };
+                let span = Span { file: format!("{prefix}{}", spec.source.file).into(), start: 0, end: 0 };
                 let message = format!("a mount of `{}` cannot be used: {why}", id.service);
                 let mut told = Diagnostic::error("unusable-mount", span, message, "mounted here");
                 (told.line, told.column) = (spec.source.line, 1);
@@ -153,7 +153,7 @@ fn place(told: &mut Diagnostic, prefix: &str) {
         return;
     }
     for label in std::iter::once(&mut told.primary).chain(&mut told.secondary) {
-        label.span.file.insert_str(0, prefix);
+        label.span.file = format!("{prefix}{}", label.span.file).into();
     }
 }
 
@@ -170,7 +170,7 @@ fn together(loaded: Vec<(&Snapshot, DesiredState)>, found: &mut Vec<Diagnostic>)
         for (id, wanted) in &mut state.services {
             let Some(all) = owners.get(&id.project).filter(|all| all.len() > 1) else { continue };
             let file = match &*wanted {
-                Wanted::Run(revision) => revision.spec.source.file.clone(),
+                Wanted::Run(revision) => revision.spec.source.file.as_str().into(),
                 Wanted::Frozen(why) => {
                     why.first().map(|told| told.primary.span.file.clone()).unwrap_or_default()
                 }

@@ -108,7 +108,7 @@ impl<'a> ProjectScope<'a> {
 
     /// A value of `[vars]`, which may use variables itself.
     fn variable(&self, name: &str, node: &Node, asked: &dyn Scope, used: &mut BTreeSet<String>) -> Lookup {
-        used.insert(node.span.file.clone());
+        used.insert(node.span.file.to_string());
         let Some(text) = node.scalar() else {
             let message = format!(
                 "variable `{name}` is {}, and only text, numbers, true and false can be put into text",

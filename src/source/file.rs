@@ -51,7 +51,8 @@ fn read_open(file: File) -> io::Result<FileRead> {
     if !before.is_file() {
         return Ok(FileRead::Changing);
     }
-    let mut bytes = Vec::new();
+    // No more than it has: it is kept for as long as it stays the same.
+    let mut bytes = Vec::with_capacity(usize::try_from(before.len().min(FILE_LIMIT)).unwrap_or_default());
     let read = (&file).take(FILE_LIMIT + 1).read_to_end(&mut bytes)? as u64;
     if read > FILE_LIMIT {
         let sentence = format!("it is larger than {} MiB", FILE_LIMIT >> 20);
@@ -62,7 +63,7 @@ fn read_open(file: File) -> io::Result<FileRead> {
     if stamp(&before) != stamp(&after) || after.len() != read {
         return Ok(FileRead::Changing);
     }
-    Ok(FileRead::Content(FileContent::Read(bytes)))
+    Ok(FileRead::Content(FileContent::Read(bytes.into())))
 }
 
 fn kind(meta: &Metadata) -> &'static str {

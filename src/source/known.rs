@@ -100,7 +100,7 @@ fn named_by(path: &RelPath, content: &FileContent) -> BTreeSet<Named> {
 
 fn digest_of(content: &FileContent) -> [u8; 32] {
     let (kind, bytes) = match content {
-        FileContent::Read(bytes) => ("read", bytes.as_slice()),
+        FileContent::Read(bytes) => ("read", &bytes[..]),
         FileContent::Unreadable(sentence) => ("unreadable", sentence.as_bytes()),
     };
     let mut digest = Sha256::new();

@@ -45,7 +45,7 @@ pub fn snapshot(files: &[(String, Vec<u8>)]) -> Snapshot {
         revision: SourceRevision::default(),
         root: "/srv/desired".to_owned(),
         files: all
-            .filter_map(|(path, bytes)| Some((RelPath::new(path)?, FileContent::Read(bytes.clone()))))
+            .filter_map(|(path, bytes)| Some((RelPath::new(path)?, FileContent::Read(bytes.clone().into()))))
             .collect(),
         ..Snapshot::default()
     }

@@ -155,7 +155,7 @@ fn every_fixture_is_said_word_for_word() {
 fn snapshot(files: &[(&str, &[u8])]) -> Snapshot {
     let files = files
         .iter()
-        .map(|(path, bytes)| (RelPath::new(path).unwrap(), FileContent::Read(bytes.to_vec())))
+        .map(|(path, bytes)| (RelPath::new(path).unwrap(), FileContent::Read(bytes.to_vec().into())))
         .collect();
     Snapshot { root: "/srv/desired".to_owned(), files, ..Snapshot::default() }
 }

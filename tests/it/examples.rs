@@ -26,7 +26,7 @@ fn state(example: &str) -> Snapshot {
     }
     let files = files
         .into_iter()
-        .map(|(path, text)| (RelPath::new(path).unwrap(), FileContent::Read(text.into_bytes())))
+        .map(|(path, text)| (RelPath::new(path).unwrap(), FileContent::Read(text.into_bytes().into())))
         .collect();
     Snapshot { root: "/srv/desired".to_owned(), files, ..Snapshot::default() }
 }

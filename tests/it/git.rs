@@ -183,7 +183,7 @@ fn a_commit_is_read_by_the_rules_of_a_directory() {
     let directory = read_snapshot(&remote.path).unwrap();
     let kinds = |snapshot: &Snapshot| -> Vec<(String, Option<Vec<u8>>)> {
         let content = |content: &FileContent| match content {
-            FileContent::Read(bytes) => Some(bytes.clone()),
+            FileContent::Read(bytes) => Some(bytes.to_vec()),
             FileContent::Unreadable(_) => None,
         };
         snapshot.files.iter().map(|(path, found)| (path.to_string(), content(found))).collect()

@@ -48,8 +48,9 @@ pub fn snapshot(text: &str) -> Snapshot {
         ("common.env", "C=common\n"),
         ("shop/seccomp.json", "{ \"defaultAction\": \"SCMP_ACT_ALLOW\" }"),
     ];
-    let files =
-        files.map(|(path, text)| (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec())));
+    let files = files.map(|(path, text)| {
+        (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec().into()))
+    });
     Snapshot {
         revision: SourceRevision::default(),
         root: "/srv/desired".to_owned(),

@@ -27,7 +27,7 @@ fn facts() -> HostFacts {
 fn snapshot<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Snapshot {
     let files = files
         .into_iter()
-        .map(|(path, text)| (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec())))
+        .map(|(path, text)| (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec().into())))
         .collect();
     Snapshot { root: "/srv/desired".to_owned(), files, ..Snapshot::default() }
 }
@@ -943,7 +943,7 @@ fn rich() -> Vec<(&'static str, &'static str)> {
 
 fn with_file(files: &[(&'static str, &'static str)], index: usize, bytes: Vec<u8>) -> Snapshot {
     let mut snapshot = snapshot(files.iter().copied());
-    snapshot.files.insert(RelPath::new(files[index].0).unwrap(), FileContent::Read(bytes));
+    snapshot.files.insert(RelPath::new(files[index].0).unwrap(), FileContent::Read(bytes.into()));
     snapshot
 }
 
@@ -952,8 +952,10 @@ fn assert_sound(snapshot: &Snapshot) {
     let (state, diagnostics) = load(snapshot, &facts());
     for diagnostic in &diagnostics {
         assert!(diagnostic.line > 0 && diagnostic.column > 0, "{diagnostic:#?}");
-        let in_broken =
-            state.broken.get(&diagnostic.primary.span.file).is_some_and(|list| list.contains(diagnostic));
+        let in_broken = state
+            .broken
+            .get(diagnostic.primary.span.file.as_str())
+            .is_some_and(|list| list.contains(diagnostic));
         assert_eq!(in_broken, diagnostic.is_error(), "{diagnostic:#?}");
     }
     for (id, wanted) in &state.services {
@@ -1071,7 +1073,7 @@ mod properties {
         fn load_is_sound_on_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let mut snapshot = snapshot([("shop/web.toml", WEB)]);
             for path in ["a.toml", "shop/.env", "fleet.toml"] {
-                snapshot.files.insert(RelPath::new(path).unwrap(), FileContent::Read(bytes.clone()));
+                snapshot.files.insert(RelPath::new(path).unwrap(), FileContent::Read(bytes.clone().into()));
             }
             assert_sound(&snapshot);
         }

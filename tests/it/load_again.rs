@@ -95,7 +95,7 @@ proptest! {
         for edit in edits {
             match edit {
                 Edit::Write(path, text) => {
-                    files.insert(path, FileContent::Read(TEXTS[text].as_bytes().to_vec()));
+                    files.insert(path, FileContent::Read(TEXTS[text].as_bytes().to_vec().into()));
                 }
                 Edit::Remove(path) => {
                     files.remove(&path);
@@ -116,7 +116,8 @@ proptest! {
 fn a_project_that_an_edit_does_not_concern_is_taken_over_as_it_is() {
     let mut loader = Loader::default();
     let host = facts(0);
-    let web = |tag: &str| FileContent::Read(format!("[services.web]\nimage = \"web:{tag}\"\n").into_bytes());
+    let web =
+        |tag: &str| FileContent::Read(format!("[services.web]\nimage = \"web:{tag}\"\n").into_bytes().into());
     let mut files = BTreeMap::from([(2, web("1")), (9, web("1"))]);
     let (before, _) = loader.load(&snapshot(&files), &host);
     files.insert(2, web("2"));

@@ -114,8 +114,10 @@ fn spec_of(body: &str) -> ServiceSpec {
     let text = format!(
         "[services.web]\n{body}\n[services.db]\nimage = \"db:1\"\n[services.vpn]\nimage = \"vpn:1\"\n[volumes]\ndata = {{}}\n[networks]\nfront = {{}}\nback = {{}}\n"
     );
-    let files =
-        BTreeMap::from([(RelPath::new("shop/web.toml").unwrap(), FileContent::Read(text.into_bytes()))]);
+    let files = BTreeMap::from([(
+        RelPath::new("shop/web.toml").unwrap(),
+        FileContent::Read(text.into_bytes().into()),
+    )]);
     let snapshot = Snapshot { files, root: "/desired".to_owned(), ..Snapshot::default() };
     let (desired, diagnostics) =
         load(&snapshot, &HostFacts { name: "host".to_owned(), ..HostFacts::default() });

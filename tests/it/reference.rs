@@ -54,7 +54,7 @@ fn every_example_of_the_reference_loads() {
             files: files
                 .iter()
                 .map(|(path, text)| {
-                    (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec()))
+                    (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec().into()))
                 })
                 .collect(),
             ..Snapshot::default()

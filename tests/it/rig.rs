@@ -49,7 +49,7 @@ pub fn shop(text: &str) -> Snapshot {
 
 pub fn snapshot(files: Files<'_>) -> Snapshot {
     let digest = format!("{files:?}");
-    let content = |text: &str| FileContent::Read(text.as_bytes().to_vec());
+    let content = |text: &str| FileContent::Read(text.as_bytes().to_vec().into());
     Snapshot {
         revision: SourceRevision { digest, commit: None },
         root: "/desired".to_owned(),

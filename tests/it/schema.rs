@@ -217,7 +217,7 @@ fn the_loader_knows_the_keys_above_the_services_too() {
             assert!(validator.is_valid(&as_json(&text)), "{text}");
             let files = std::collections::BTreeMap::from([(
                 RelPath::new("fleet.toml").unwrap(),
-                FileContent::Read(text.clone().into_bytes()),
+                FileContent::Read(text.clone().into_bytes().into()),
             )]);
             let snapshot = Snapshot { root: "/srv".to_owned(), files, ..Snapshot::default() };
             let (_, diagnostics) = load(&snapshot, &host());

@@ -239,7 +239,7 @@ fn a_single_file_is_read_by_the_same_rules() {
     let dir = TempDir::new().unwrap();
     make(dir.path(), ".secret/app = A=1\nout -> /etc/hostname");
     let read = |path| read_payload(dir.path(), &RelPath::new(path).unwrap());
-    assert_eq!(read(".secret/app"), Some(FileContent::Read(b"A=1".to_vec())));
+    assert_eq!(read(".secret/app"), Some(FileContent::Read(b"A=1".to_vec().into())));
     assert!(matches!(read("out"), Some(FileContent::Unreadable(_))));
     assert_eq!(read("gone"), None);
 }

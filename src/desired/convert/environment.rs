@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::dotenv::{self, Format};
 use crate::desired::manifest;
@@ -143,7 +145,7 @@ fn find(
     field: &Field<'_>,
     path: &str,
     required: bool,
-) -> Option<(String, Vec<u8>)> {
+) -> Option<(String, Bytes)> {
     let Some(file) = paths::below_root(reader.context, &field.node.span.file, path) else {
         let message = format!("env_file `{path}` lies outside of the desired state");
         let label = "only files below its root are read";

@@ -92,14 +92,14 @@ pub(super) fn errors(diagnostics: &[Diagnostic]) -> usize {
 /// a file and not once for an object.
 pub(super) fn place(fields: &Fields<'_>) -> SourcePlace {
     let header = &fields.table.header;
-    let mut files = BTreeSet::from([header.file.clone()]);
+    let mut files = BTreeSet::from([header.file.to_string()]);
     fields.table.entries.iter().for_each(|entry| collect_files(&entry.value, &mut files));
-    SourcePlace { file: header.file.clone(), line: 0, files, commit: None }
+    SourcePlace { file: header.file.to_string(), line: 0, files, commit: None }
 }
 
 fn collect_files(node: &Node, files: &mut BTreeSet<String>) {
-    if !files.contains(&node.span.file) {
-        files.insert(node.span.file.clone());
+    if !files.contains(&*node.span.file) {
+        files.insert(node.span.file.to_string());
     }
     match &node.value {
         Value::Array(items) => items.iter().for_each(|item| collect_files(item, files)),

@@ -149,14 +149,14 @@ fn whole<'a>(
     let mut clashes = check::host(&services, &host.name, &mut found);
 
     // Of a file that is no TOML nothing more can be said.
-    found.retain(|told| !files.broken.contains_key(&told.primary.span.file));
+    found.retain(|told| !files.broken.contains_key(&*told.primary.span.file));
     found.extend(files.broken.values().flatten().cloned());
     let mut positions = Positions::new(snapshot);
     positions.fill(&mut found);
     found.sort();
     found.dedup();
     for told in found.iter().filter(|told| told.is_error()) {
-        state.broken.entry(told.primary.span.file.clone()).or_default().push(told.clone());
+        state.broken.entry(told.primary.span.file.to_string()).or_default().push(told.clone());
     }
     let fleet = state.broken.get(FLEET).cloned().unwrap_or_default();
     let wanted = services.into_iter().enumerate().map(|(number, service)| {

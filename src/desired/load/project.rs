@@ -159,7 +159,7 @@ impl<'a> Loading<'a> {
                 scope.dotenv = read;
             }
             Some(FileContent::Unreadable(why)) => {
-                let span = Span { file: scope.dotenv_path.clone(), start: 0, end: 0 };
+                let span = Span { file: scope.dotenv_path.as_str().into(), start: 0, end: 0 };
                 let message = format!("cannot be read: {why}");
                 told.push(Diagnostic::error(
                     "unreadable",
@@ -256,7 +256,7 @@ impl<'a> Loading<'a> {
             draft.frozen.push(diagnostic.clone());
             self.found.push(diagnostic);
             // Whoever wrote it meant to leave the service alone.
-            return Some(Some(node.span.file));
+            return Some(Some(node.span.file.to_string()));
         };
         draft.files.append(&mut scope.used.borrow_mut());
         let (line, _) = self.positions.of(&node.span.file, node.span.start);
@@ -317,11 +317,15 @@ impl<'a> Loading<'a> {
             MountSource::Volume { key: Some(key), .. } => names.volumes.get(key),
             _ => None,
         });
-        let declared = networks.chain(volumes).map(|declared| declared.span.file.clone());
+        let declared = networks.chain(volumes).map(|declared| declared.span.file.to_string());
         draft.files.extend(declared.filter(|file| !file.is_empty()));
         let (line, _) = self.positions.of(&draft.header.file, draft.header.start);
-        spec.source =
-            SourcePlace { file: draft.header.file.clone(), line, files: draft.files.clone(), commit: None };
+        spec.source = SourcePlace {
+            file: draft.header.file.to_string(),
+            line,
+            files: draft.files.clone(),
+            commit: None,
+        };
         spec
     }
 }

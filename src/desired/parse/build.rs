@@ -9,6 +9,7 @@ use toml_parser::{ParseError, Source};
 
 use super::draft::{Conflict, Draft, Key, Origin, plain, span, whole};
 use super::syntax;
+use crate::desired::FileName;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::node::{Node, Table, Value};
 
@@ -21,7 +22,7 @@ pub(super) struct Built {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-pub(super) fn build<'i>(file: &'i str, source: Source<'i>, events: &[Event]) -> Built {
+pub(super) fn build<'i>(file: &'i FileName, source: Source<'i>, events: &[Event]) -> Built {
     let mut builder = Builder::new(file, source);
     for event in events {
         builder.take(event);
@@ -36,7 +37,7 @@ enum Frame {
 }
 
 struct Builder<'i> {
-    file: &'i str,
+    file: &'i FileName,
     source: Source<'i>,
     root: Draft,
     /// The table that keys go to; `None` below a header that was refused.
@@ -55,7 +56,7 @@ struct Builder<'i> {
 }
 
 impl<'i> Builder<'i> {
-    fn new(file: &'i str, source: Source<'i>) -> Self {
+    fn new(file: &'i FileName, source: Source<'i>) -> Self {
         Self {
             file,
             source,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::desired::FileName;
 use crate::desired::diagnostic::Span;
 use crate::desired::node::{Entry, Node, Table, Value};
 
@@ -156,7 +157,7 @@ impl Draft {
         Ok(path)
     }
 
-    pub fn finish(self, file: &str) -> Table {
+    pub fn finish(self, file: &FileName) -> Table {
         let entries = self.entries.into_iter().map(|entry| entry.finish(file)).collect();
         Table { entries, header: span(file, &self.header) }
     }
@@ -198,7 +199,7 @@ impl DraftEntry {
         }
     }
 
-    fn finish(self, file: &str) -> Entry {
+    fn finish(self, file: &FileName) -> Entry {
         let value = match self.value {
             Held::Leaf(node) => node,
             Held::Table(table) => table_node(table, file),
@@ -212,7 +213,7 @@ impl DraftEntry {
     }
 }
 
-fn table_node(table: Draft, file: &str) -> Node {
+fn table_node(table: Draft, file: &FileName) -> Node {
     let table = table.finish(file);
     let place = table.header.clone();
     plain(Value::Table(table), place)
@@ -222,8 +223,8 @@ pub(super) fn plain(value: Value, span: Span) -> Node {
     Node { value, span, verbatim: false, interpolated: false }
 }
 
-pub(super) fn span(file: &str, range: &Range<usize>) -> Span {
-    Span { file: file.to_owned(), start: range.start, end: range.end }
+pub(super) fn span(file: &FileName, range: &Range<usize>) -> Span {
+    Span { file: file.clone(), start: range.start, end: range.end }
 }
 
 /// From the first part of a dotted name to the end of its last.

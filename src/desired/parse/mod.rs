@@ -12,6 +12,7 @@ use toml_parser::Source;
 use toml_parser::parser::{Event, RecursionGuard, ValidateWhitespace, parse_document};
 
 use super::diagnostic::{Diagnostic, Span};
+use super::filename::FileName;
 use super::node::Table;
 
 /// Largest file that is read, in bytes: a thousand services fit, and no input can make a load slow.
@@ -42,7 +43,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Parsed {
         Ok(text) => parse_text(file, text),
         Err(error) => {
             let at = error.valid_up_to();
-            let span = Span { file: file.to_owned(), start: at, end: at + 1 };
+            let span = Span { file: file.into(), start: at, end: at + 1 };
             refused(file, bytes, not_utf8(span, bytes))
         }
     }
@@ -51,7 +52,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Parsed {
 /// The error of a file with more than [`MAX_FILE`] bytes.
 #[must_use]
 pub fn too_large(file: &str, length: usize) -> Diagnostic {
-    let span = Span { file: file.to_owned(), start: 0, end: 0 };
+    let span = Span { file: file.into(), start: 0, end: 0 };
     let message = format!("the file has {length} bytes; at most {MAX_FILE} are read");
     Diagnostic::error("file-too-large", span, message, "not read")
         .help("split it into several files of the same folder: together they are one project")
@@ -76,6 +77,7 @@ fn refused(file: &str, bytes: &[u8], why: Diagnostic) -> Parsed {
 }
 
 fn parse_text(file: &str, text: &str) -> Parsed {
+    let file = &FileName::from(file);
     let source = Source::new(text);
     let tokens = source.lex().into_vec();
     let mut events: Vec<Event> = Vec::with_capacity(tokens.len());

@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml_parser::{Expected, ParseError};
 
 use super::draft::{Conflict, Key, span, whole};
+use crate::desired::FileName;
 use crate::desired::diagnostic::Diagnostic;
 
 /// Tables whose dotted names are one flat name each: `traefik.http.routers.x.rule` is one label.
@@ -20,7 +21,7 @@ pub(super) fn is_word(raw: &str) -> bool {
 }
 
 /// `restart = always`. `alone`: not within a list or inline table, so the text goes on to the end of the line.
-pub(super) fn bare_word(file: &str, text: &str, place: Range<usize>, alone: bool) -> Diagnostic {
+pub(super) fn bare_word(file: &FileName, text: &str, place: Range<usize>, alone: bool) -> Diagnostic {
     let rest = text.get(place.start..).unwrap_or_default();
     let line = rest.split(['\n', '\r']).next().unwrap_or_default();
     let value = if alone {
@@ -44,7 +45,7 @@ pub(super) fn bare_word(file: &str, text: &str, place: Range<usize>, alone: bool
 
 /// A name that is refused because something stands there already.
 pub(super) fn conflict(
-    file: &str,
+    file: &FileName,
     text: &str,
     header: &[Key],
     name: &[Key],
@@ -86,7 +87,7 @@ pub(super) fn conflict(
 }
 
 fn label_conflict(
-    file: &str,
+    file: &FileName,
     text: &str,
     place: crate::desired::diagnostic::Span,
     first: &Range<usize>,
@@ -107,7 +108,7 @@ fn label_conflict(
 
 /// Turns the parser's errors into diagnostics: one for each line, in order, and none for a line that `known` explains better.
 pub(super) fn explain(
-    file: &str,
+    file: &FileName,
     text: &str,
     errors: &[ParseError],
     known: Vec<Diagnostic>,
@@ -132,7 +133,7 @@ pub(super) fn explain(
 }
 
 fn explain_one(
-    file: &str,
+    file: &FileName,
     text: &str,
     lines: &Lines,
     line: usize,
@@ -145,7 +146,7 @@ fn explain_one(
 }
 
 /// `image: nginx` and `- "80:80"`: the two marks of YAML.
-fn yaml_line(file: &str, line: &str, start: usize) -> Option<Diagnostic> {
+fn yaml_line(file: &FileName, line: &str, start: usize) -> Option<Diagnostic> {
     let indent = line.len() - line.trim_start().len();
     let body = line.trim_start();
     if let Some(item) = body.strip_prefix("- ") {
@@ -202,7 +203,7 @@ fn quoted(value: &str) -> String {
     }
 }
 
-fn generic(file: &str, place: Range<usize>, error: &ParseError) -> Diagnostic {
+fn generic(file: &FileName, place: Range<usize>, error: &ParseError) -> Diagnostic {
     let label = match error.expected() {
         None => "here".to_owned(),
         Some([]) => "not allowed here".to_owned(),

@@ -206,7 +206,9 @@ impl Reader<'_> {
                     Some(content) => content.clone(),
                     None => {
                         let body = self.bodies.get(&blob.oid).cloned();
-                        FileContent::Read(body.ok_or_else(|| self.repository.damaged("a file is missing"))?)
+                        FileContent::Read(
+                            body.ok_or_else(|| self.repository.damaged("a file is missing"))?.into(),
+                        )
                     }
                 },
             };

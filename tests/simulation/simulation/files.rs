@@ -145,9 +145,9 @@ impl Files {
             }
         }
         let digest = format!("{texts:?}");
-        let files = texts
-            .into_iter()
-            .filter_map(|(path, text)| Some((RelPath::new(&path)?, FileContent::Read(text.into_bytes()))));
+        let files = texts.into_iter().filter_map(|(path, text)| {
+            Some((RelPath::new(&path)?, FileContent::Read(text.into_bytes().into())))
+        });
         Ok(Snapshot {
             revision: SourceRevision { digest, commit: None },
             root: "/desired".to_owned(),

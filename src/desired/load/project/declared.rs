@@ -119,5 +119,5 @@ impl Loading<'_> {
 fn place(positions: &mut Positions<'_>, object: &Object) -> SourcePlace {
     let header = object.header();
     let (line, _) = positions.of(&header.file, header.start);
-    SourcePlace { file: header.file.clone(), line, files: object.files.clone(), commit: None }
+    SourcePlace { file: header.file.to_string(), line, files: object.files.clone(), commit: None }
 }
