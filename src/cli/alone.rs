@@ -39,6 +39,10 @@ pub(super) async fn order(
         Command::Retry => format!("{id}: what was rejected may be tried again"),
         Command::Hold { .. } => format!("{id} is held: {}", line.reason),
         Command::Release => format!("{id} is released: the files decide again"),
+        Command::Approve { .. } => match line.number {
+            Some(number) => format!("{id}: r{number} ({}) is approved", line.image),
+            None => format!("{id}: approved"),
+        },
     };
     Ok((id, said))
 }

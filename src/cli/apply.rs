@@ -340,8 +340,12 @@ async fn watched(
 
 fn daemon_code(report: &StatusReport, settled: bool) -> i32 {
     let codes: BTreeSet<i32> = report.services.iter().map(|row| exit_code(row.condition.kind)).collect();
-    let kept =
-        |row: &ServiceStatus| matches!(row.condition.kind, ConditionKind::Held | ConditionKind::Paused);
+    let kept = |row: &ServiceStatus| {
+        matches!(
+            row.condition.kind,
+            ConditionKind::Held | ConditionKind::Paused | ConditionKind::AwaitingApproval
+        )
+    };
     let held = report.services.iter().any(kept);
     let files = !report.host.desired.broken_files.is_empty() || report.host.desired.trouble.is_some();
     if codes.contains(&code::ERROR) || files {

@@ -100,16 +100,22 @@ pub struct ReleaseArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  evenkeel status                  shows which removals wait, and their token
-  evenkeel approve 4f1c9a2b        lets exactly those go
+  evenkeel status                  shows what waits: revisions of services, and removals with their token
+  evenkeel approve shop/db --revision 1a2b3c4d
+                                   lets exactly that revision of a service be rolled out
+  evenkeel approve shop/db         the same with the revision that waits now
+  evenkeel approve 4f1c9a2b        lets exactly the removals of that token go
 
-Without a running daemon: evenkeel apply --allow-removals.")]
+Removals without a running daemon: evenkeel apply --allow-removals.")]
 pub struct ApproveArgs {
-    /// What `evenkeel status` shows
-    token: String,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
+    /// A service whose revision waits, or the token of removals
+    #[arg(value_name = "SERVICE|TOKEN")]
+    what: String,
+    /// Number or start of the id of the revision meant; refused if another one waits by now
+    #[arg(long, value_name = "REVISION")]
+    revision: Option<String>,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 pub(super) fn rollback(flags: &Flags, args: &RollbackArgs) -> i32 {
@@ -135,18 +141,57 @@ pub(super) fn approve(flags: &Flags, args: &ApproveArgs) -> i32 {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    let (what, json) = (args.what.as_str(), args.waiting.json);
     block_on(async {
         match Client::find(&settings.socket).await {
-            Ok(Some(client)) => match client.approve(&args.token).await {
-                Ok(accepted) => accepted_as(&accepted, args.json),
-                Err(error) => client_failed(error),
+            Ok(Some(client)) => match waiting_revision(&client, args).await {
+                Ok(Some(revision)) => {
+                    let command = Command::Approve { revision: Some(revision) };
+                    by_daemon(&client, what, &command, Some(&args.waiting), json).await
+                }
+                Ok(None) => match client.approve(what).await {
+                    Ok(accepted) => accepted_as(&accepted, json),
+                    Err(error) => client_failed(error),
+                },
+                Err(code) => code,
             },
-            Ok(None) => out::fail(
-                "no daemon runs, so nothing waits: `evenkeel apply --allow-removals` removes what left the files",
+            Ok(None) if is_token(what) && args.revision.is_none() => out::fail(
+                "no daemon runs, so no removal waits: `evenkeel apply --allow-removals` removes what left the files",
             ),
+            Ok(None) => {
+                let command = Command::Approve { revision: args.revision.clone() };
+                by_itself(&settings, what, &command, Some(&args.waiting), json).await
+            }
             Err(error) => client_failed(error),
         }
     })
+}
+
+/// The revision of the service that is meant: the one given, else the one that this very status shows, so that no other can
+/// slip in between. `None`: it is a token.
+async fn waiting_revision(client: &Client, args: &ApproveArgs) -> Result<Option<String>, i32> {
+    if args.revision.is_some() {
+        return Ok(args.revision.clone());
+    }
+    let rows = client.status().await.map_err(client_failed)?.services;
+    let known: Vec<ServiceId> = rows.iter().filter_map(|row| ServiceId::parse(&row.service)).collect();
+    let id = match pick(&args.what, &known) {
+        Ok(id) => id.to_string(),
+        Err(_) if is_token(&args.what) => return Ok(None),
+        Err(error) => return Err(out::fail(error)),
+    };
+    let row = rows.into_iter().find(|row| row.service == id);
+    match row.and_then(|row| row.awaiting) {
+        Some(revision) => Ok(Some(revision)),
+        None => Err(out::fail(format!(
+            "no revision of {id} waits for approval (evenkeel status shows what does)"
+        ))),
+    }
+}
+
+/// Removals wait under eight or more hex digits.
+fn is_token(what: &str) -> bool {
+    what.len() >= 8 && what.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn accepted_as(accepted: &Accepted, json: bool) -> i32 {
@@ -284,7 +329,7 @@ pub(super) fn exit_code(kind: ConditionKind) -> i32 {
             code::OK
         }
         ConditionKind::RolledBack => code::ROLLED_BACK,
-        ConditionKind::Orphaned | ConditionKind::Paused => code::REFUSED,
+        ConditionKind::Orphaned | ConditionKind::Paused | ConditionKind::AwaitingApproval => code::REFUSED,
         ConditionKind::Progressing | ConditionKind::Waiting => code::TIMED_OUT,
         ConditionKind::Degraded | ConditionKind::Failed | ConditionKind::Frozen => code::ERROR,
     }

@@ -200,6 +200,7 @@ fn words(action: ServiceAction) -> (char, &'static str, anstyle::Style) {
         ServiceAction::Frozen => ('!', "frozen: its file does not load", out::BAD),
         ServiceAction::Held => ('!', "held", out::CHANGE),
         ServiceAction::Paused => ('!', "paused", out::CHANGE),
+        ServiceAction::AwaitingApproval => ('!', "waits for approval", out::CHANGE),
         ServiceAction::Kept => ('!', "kept, though no file wants it", out::CHANGE),
         ServiceAction::Refused => ('!', "removal waits for consent", out::BAD),
         ServiceAction::Blocked => ('!', "blocked", out::BAD),
@@ -220,7 +221,8 @@ fn service(plan: &ServicePlan, width: usize) {
     let told = matches!(plan.action, ServiceAction::None) || plan.condition.is_none();
     if let (false, Some(condition)) = (told, &plan.condition) {
         // What is paused is so now; the others end so when the steps are taken.
-        let then = if plan.action == ServiceAction::Paused { "" } else { "then " };
+        let now = matches!(plan.action, ServiceAction::Paused | ServiceAction::AwaitingApproval);
+        let then = if now { "" } else { "then " };
         say!("    {then}{}: {}", super::show::word(condition), one_line(&condition.message));
     }
 }
@@ -268,8 +270,15 @@ fn summary(report: &PlanReport) -> String {
     use ServiceAction as Action;
     let count =
         |wanted: &[Action]| report.services.iter().filter(|plan| wanted.contains(&plan.action)).count();
-    let held_back =
-        [Action::Frozen, Action::Held, Action::Paused, Action::Kept, Action::Refused, Action::Blocked];
+    let held_back = [
+        Action::Frozen,
+        Action::Held,
+        Action::Paused,
+        Action::AwaitingApproval,
+        Action::Kept,
+        Action::Refused,
+        Action::Blocked,
+    ];
     let parts = [
         (count(&[Action::Replace]), "to replace"),
         (count(&[Action::Create]), "to create"),

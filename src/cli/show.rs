@@ -104,9 +104,11 @@ pub(super) fn span(ms: u64) -> String {
 pub(super) fn style(kind: ConditionKind) -> anstyle::Style {
     match kind {
         ConditionKind::Ready | ConditionKind::Completed => out::GOOD,
-        ConditionKind::Progressing | ConditionKind::Waiting | ConditionKind::Held | ConditionKind::Paused => {
-            out::CHANGE
-        }
+        ConditionKind::Progressing
+        | ConditionKind::Waiting
+        | ConditionKind::Held
+        | ConditionKind::Paused
+        | ConditionKind::AwaitingApproval => out::CHANGE,
         ConditionKind::Degraded
         | ConditionKind::RolledBack
         | ConditionKind::Failed

@@ -93,6 +93,18 @@ fn show(report: &WhyReport, now: Timestamp) {
         };
         fact("held", format_args!("on {on} {until}: {} (since {})", one_line(&hold.reason), hold.since));
     }
+    if let Some(waiting) = &report.awaiting {
+        let which = revision(Some(waiting.number), Some(&waiting.revision));
+        fact("awaits", format_args!("approval of {which} {} (since {})", waiting.image, waiting.since));
+        fact("", one_line(&waiting.cause));
+        fact(
+            "",
+            format_args!("to agree: evenkeel approve {} --revision {}", status.service, waiting.revision),
+        );
+    }
+    for row in status.containers.iter().filter(|row| row.probe.is_some()) {
+        fact("probe", format_args!("{}: {}", row.name, one_line(row.probe.as_deref().unwrap_or_default())));
+    }
     fact(
         "serves",
         format_args!(

@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::downtime::Downtime;
 use super::measured::Measured;
 use super::observe::Scenery;
+use super::probe::Prober;
 use super::progress::Progress;
 use super::records::{Records, RecordsError};
 use super::trigger::{Inbox, Mail};
@@ -64,6 +65,7 @@ pub struct Host {
     pub disk_free: DiskProbe,
     pub board: Board,
     pub inbox: Arc<Inbox>,
+    pub prober: Prober,
     pub pulls: Semaphore,
     pub actors: Semaphore,
     pub guard: super::guard::Gatekeeper,
@@ -109,6 +111,9 @@ impl Host {
             parts;
         let engine: Arc<dyn Engine> = Arc::new(Measured::new(engine, Arc::clone(&metrics)));
         metrics.store_writable(true);
+        let inbox: Arc<Inbox> = Arc::default();
+        let prober =
+            Prober::new(Arc::clone(&engine), Arc::clone(&clock), Arc::clone(&inbox), Arc::clone(&metrics));
         let host = Self {
             engine,
             records,
@@ -119,7 +124,8 @@ impl Host {
             limits,
             disk_free,
             board: Board::default(),
-            inbox: Arc::default(),
+            inbox,
+            prober,
             pulls: Semaphore::new(pulls),
             actors: Semaphore::new(actors),
             guard: super::guard::Gatekeeper::default(),

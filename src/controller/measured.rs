@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::engine::{
-    ContainerFilter, Engine, EngineEvent, EngineFacts, LogChunk, LogOptions, Observe, PullProgress, Result,
+    ContainerFilter, Engine, EngineEvent, EngineFacts, ExecEnd, LogChunk, LogOptions, Observe, ProbeAnswer,
+    PullProgress, Result,
 };
 use crate::metrics::Metrics;
 use crate::state::observed::{
-    ContainerId, ContainerSummary, ImageFacts, ImageId, ObservedContainer, ObservedNetwork, ObservedVolume,
+    ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
+    ObservedVolume,
 };
 use crate::state::plan::{Creation, Failure};
 
@@ -71,6 +74,9 @@ impl Observe for Measured {
     async fn volume(&self, name: &str) -> Result<Option<ObservedVolume>> {
         self.time("inspect-volume", self.engine.volume(name)).await
     }
+    async fn inspect_exec(&self, exec: &ExecId) -> Result<Option<ExecSeen>> {
+        self.time("inspect-exec", self.engine.inspect_exec(exec)).await
+    }
     async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         self.time("events", self.engine.events()).await
     }
@@ -114,6 +120,15 @@ impl Engine for Measured {
     }
     async fn stop(&self, id: &ContainerId, grace: Option<u32>) -> Result<()> {
         self.time("stop", self.engine.stop(id, grace)).await
+    }
+    async fn create_exec(&self, id: &ContainerId, exec: &Exec) -> Result<ExecId> {
+        self.time("create-exec", self.engine.create_exec(id, exec)).await
+    }
+    async fn start_exec(&self, exec: &ExecId, limit: Duration) -> Result<ExecEnd> {
+        self.time("start-exec", self.engine.start_exec(exec, limit)).await
+    }
+    async fn probe(&self, id: &ContainerId, check: &ProbeCheck, timeout: Duration) -> Result<ProbeAnswer> {
+        self.engine.probe(id, check, timeout).await
     }
     async fn set_restart(&self, id: &ContainerId, policy: RestartPolicy) -> Result<()> {
         self.time("update", self.engine.set_restart(id, policy)).await

@@ -19,6 +19,7 @@ pub mod observation;
 pub mod observe;
 pub mod operate;
 pub mod preview;
+pub mod probe;
 pub mod progress;
 pub mod queue;
 pub mod reconcile;

@@ -1,7 +1,7 @@
 //! An operator's word as a change of a record: the same with a daemon (in the service's pass) and without one.
 
 use crate::metrics::api::Command;
-use crate::state::operator::{forget_attempts, hold, release, retry, rollback};
+use crate::state::operator::{approve, forget_attempts, hold, release, retry, rollback};
 use crate::state::record::{HistoryEntry, Memo, Record};
 use crate::state::time::{Now, Timestamp};
 
@@ -24,6 +24,7 @@ pub fn apply(
             hold(record, reason.unwrap_or("held by hand"), expires, now.wall)
         }
         Command::Release => release(record, now.wall),
+        Command::Approve { revision } => approve(record, revision.as_deref(), now.wall),
     }?;
     // Whoever acts by hand does not want to wait for a backoff of before.
     forget_attempts(memo);

@@ -89,6 +89,8 @@ pub enum ServiceAction {
     Held,
     /// Nothing: the files say that it is to be left as it is.
     Paused,
+    /// Nothing until somebody approves the revision.
+    AwaitingApproval,
     /// Nothing: it is not wanted, and kept.
     Kept,
     /// Nothing until someone consents to its removal.
@@ -331,6 +333,9 @@ impl View<'_> {
                     ServiceAction::Paused
                 }
                 _ if removes => ServiceAction::Remove,
+                _ if condition.is_some_and(|condition| condition.reason == "Protected") => {
+                    ServiceAction::Kept
+                }
                 Some(RemovalVerdict::Refused { .. }) => ServiceAction::Refused,
                 Some(RemovalVerdict::Frozen) => ServiceAction::Frozen,
                 Some(RemovalVerdict::Kept { .. } | RemovalVerdict::NotYet { .. }) => ServiceAction::Kept,
@@ -372,6 +377,7 @@ fn idle(wanted: &Wanted, record: &Record, condition: Option<&Condition>) -> Serv
     match (wanted, condition.map(|condition| condition.kind)) {
         (_, Some(ConditionKind::Paused)) => ServiceAction::Paused,
         (Wanted::Frozen(_), _) => ServiceAction::Frozen,
+        (_, Some(ConditionKind::AwaitingApproval)) => ServiceAction::AwaitingApproval,
         (Wanted::Run(_), _) if record.hold.is_some() => ServiceAction::Held,
         (Wanted::Run(_), Some(kind)) if settled(kind) => ServiceAction::None,
         (Wanted::Run(_), Some(_)) => ServiceAction::Blocked,

@@ -27,7 +27,7 @@ use crate::state::observed::{DependencyProgress, DependencyState, ObservedServic
 use crate::state::plan::{Lookups, Next};
 use crate::state::record::{HistoryEntry, Record};
 use crate::state::time::{Mono, Now};
-use crate::state::{lookups, network};
+use crate::state::{lookups, network, probe};
 use act::Acted;
 
 /// Rounds of one pass. A replacement takes about ten; something that needs more lets others go first and comes back.
@@ -203,6 +203,8 @@ impl Pass<'_> {
             // Whether this is the engine of before is known in a moment, and everything is looked at then.
             return Turn::End(PassEnd::At(self.host.clock.now().mono.after(BREATHER_MS)));
         }
+        let targets = probe::targets(&observed, &cell.record, desired);
+        probe::overlay(&mut observed, &targets, &self.host.prober.aim(self.id, &targets));
         observed.foreign = network::foreign(&observed, &wish.state, &self.host.owner);
         self.count_restarts(cell, &observed);
         self.seen = summary(&observed);
@@ -266,7 +268,11 @@ impl Pass<'_> {
         self.count_downtime(cell, observed, replicas, &condition, now.mono);
         self.refused |= matches!(
             condition.kind,
-            ConditionKind::Held | ConditionKind::Paused | ConditionKind::Frozen | ConditionKind::Orphaned
+            ConditionKind::Held
+                | ConditionKind::Paused
+                | ConditionKind::AwaitingApproval
+                | ConditionKind::Frozen
+                | ConditionKind::Orphaned
         );
         if plan.is_empty() {
             return self.rest(cell, &condition, next).await;

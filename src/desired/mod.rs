@@ -18,6 +18,7 @@ mod objects;
 pub mod parse;
 mod pauses;
 mod position;
+pub mod probe;
 mod redact;
 pub mod secret;
 pub mod snapshot;

@@ -15,11 +15,13 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::state::observed::{
-    ContainerId, ContainerSummary, ImageFacts, ImageId, ObservedContainer, ObservedNetwork, ObservedVolume,
+    ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
+    ObservedVolume,
 };
-use crate::state::plan::Creation;
+use crate::state::plan::{Creation, Failure};
 use crate::state::time::Timestamp;
 pub use error::EngineError;
 
@@ -115,6 +117,11 @@ pub trait Observe: Send + Sync + 'static {
     /// Every network with our owner label.
     async fn owned_networks(&self, owner: &str) -> Result<Vec<ObservedNetwork>>;
     async fn volume(&self, name: &str) -> Result<Option<ObservedVolume>>;
+    /// A command that was made in a container. `Ok(None)`: the engine does not know it (any more): its container was stopped, or it
+    /// ended long ago.
+    async fn inspect_exec(&self, _exec: &ExecId) -> Result<Option<ExecSeen>> {
+        Ok(None)
+    }
     /// Starts when the engine has accepted the subscription: whatever happens after this call returned is in the stream or
     /// ends it. The stream ends with an error or `None` when the connection is lost.
     async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>>;
@@ -128,6 +135,22 @@ pub trait Observe: Send + Sync + 'static {
         id: &ContainerId,
         options: &LogOptions,
     ) -> Result<BoxStream<'static, Result<LogChunk>>>;
+}
+
+/// What a try of a container came to: why it failed, in words for people.
+pub type ProbeAnswer = std::result::Result<(), String>;
+
+/// How a command in a container ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecEnd {
+    /// `None`: it had not ended when its time was up, and goes on.
+    pub code: Option<i64>,
+    /// The end of what it printed.
+    pub output: Vec<u8>,
+}
+
+fn no_commands(op: &'static str, object: &str) -> EngineError {
+    EngineError::new(op, object, Failure::Invalid, "this engine runs no commands in containers")
 }
 
 /// Everything of a kind that there is, whoever made it.
@@ -164,6 +187,19 @@ pub trait Engine: Observe {
     async fn start(&self, id: &ContainerId) -> Result<()>;
     /// Deadline: grace + 30 s.
     async fn stop(&self, id: &ContainerId, grace: Option<u32>) -> Result<()>;
+    /// Makes a command in a container that runs; nothing is started yet.
+    async fn create_exec(&self, id: &ContainerId, _exec: &Exec) -> Result<ExecId> {
+        Err(no_commands("make a command in", id.short()))
+    }
+    /// Starts a command that was made, and waits for its end, `limit` at most. An engine starts it once: a second call waits for the
+    /// first one's end.
+    async fn start_exec(&self, exec: &ExecId, _limit: Duration) -> Result<ExecEnd> {
+        Err(no_commands("start command", exec.short()))
+    }
+    /// Tries whether a container works. An error: nobody could try; a container that fails is an answer.
+    async fn probe(&self, id: &ContainerId, _check: &ProbeCheck, _timeout: Duration) -> Result<ProbeAnswer> {
+        Err(no_commands("probe", id.short()))
+    }
     async fn set_restart(&self, id: &ContainerId, policy: RestartPolicy) -> Result<()>;
     async fn set_resources(&self, id: &ContainerId, resources: &Resources) -> Result<()>;
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()>;

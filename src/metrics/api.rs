@@ -52,6 +52,11 @@ pub enum Command {
     },
     /// End a hold or a rollback by hand.
     Release,
+    /// Consent to the revision that waits.
+    Approve {
+        /// Number or the start of an id; refused when another one waits. `None`: whichever waits.
+        revision: Option<String>,
+    },
 }
 
 /// Body of a rollback.
@@ -67,6 +72,13 @@ pub struct RollbackRequest {
 pub struct HoldRequest {
     pub message: Option<String>,
     pub for_ms: Option<u64>,
+}
+
+/// Body of a consent to a revision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApproveRequest {
+    pub revision: Option<String>,
 }
 
 /// Body of a consent.
@@ -221,6 +233,9 @@ pub struct WhyReport {
     /// The last thing that happened to it, with its cause.
     pub last_change: Option<HistoryRow>,
     pub hold: Option<HoldRow>,
+    /// The revision that waits for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<AwaitingRow>,
     /// Kept revisions, newest first.
     pub revisions: Vec<RevisionRow>,
     /// Calls whose answer never came: nobody else gets what these containers would hold.
@@ -253,6 +268,7 @@ impl WhyReport {
             status,
             last_change: history.into_iter().next(),
             hold: record.hold.as_ref().map(HoldRow::of),
+            awaiting: AwaitingRow::of(record),
             revisions,
             unsettled,
             problems,
@@ -326,6 +342,32 @@ impl HoldRow {
             reason: hold.reason.clone(),
             since: hold.since,
         }
+    }
+}
+
+/// What `evenkeel approve SERVICE --revision ID` would let be rolled out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitingRow {
+    pub revision: String,
+    pub number: u64,
+    pub image: String,
+    /// What differs from what serves.
+    pub cause: String,
+    pub since: Timestamp,
+}
+
+impl AwaitingRow {
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let waiting = record.awaiting.as_ref()?;
+        let kept = record.revisions.iter().find(|kept| kept.id == waiting.revision)?;
+        Some(Self {
+            revision: kept.id.short().to_owned(),
+            number: kept.number,
+            image: kept.spec.container.image.clone(),
+            cause: kept.cause.clone(),
+            since: waiting.since,
+        })
     }
 }
 

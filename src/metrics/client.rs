@@ -14,8 +14,8 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::api::{
-    Accepted, ApiError, ApiErrorKind, Approval, Command, HistoryRow, HoldRequest, RollbackRequest,
-    StatusReport, WhyReport,
+    Accepted, ApiError, ApiErrorKind, Approval, ApproveRequest, Command, HistoryRow, HoldRequest,
+    RollbackRequest, StatusReport, WhyReport,
 };
 use crate::desired::ident::ServiceId;
 
@@ -94,6 +94,10 @@ impl Client {
                 self.call(Method::POST, &path("hold"), &request).await
             }
             Command::Release => self.call(Method::POST, &path("release"), &()).await,
+            Command::Approve { revision } => {
+                let request = ApproveRequest { revision: revision.clone() };
+                self.call(Method::POST, &path("approve"), &request).await
+            }
         }
     }
 

@@ -303,6 +303,11 @@ impl Metrics {
         self.services.restarted(service, times);
     }
 
+    /// One probe of a container ended.
+    pub fn probed(&self, service: &crate::desired::ident::ServiceId, kind: &str, good: bool, took: Duration) {
+        self.services.probed(service, kind, good, took);
+    }
+
     /// A slot of the service that should serve did not, for this long.
     pub fn downtime(&self, service: &crate::desired::ident::ServiceId, down: Duration) {
         self.services.downtime(service, down);

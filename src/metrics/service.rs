@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use prometheus::{CounterVec, IntCounterVec, IntGaugeVec};
+use prometheus::{CounterVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::MetricsError;
 use super::register::Registrar;
@@ -26,6 +26,8 @@ pub struct ServiceGauges<'a> {
     /// The wanted revision was rejected and is not tried again by itself.
     pub rejected: bool,
     pub held: bool,
+    /// Containers whose probe fails; `None`: nothing of it is probed.
+    pub probes_failing: Option<u32>,
 }
 
 /// The revision that serves, and where it comes from.
@@ -59,6 +61,10 @@ impl Serving<'_> {
 /// Values of the labels that name a revision and where it comes from.
 type Origin = [String; 6];
 
+const PROBE_RESULTS: [&str; 2] = ["ok", "failed"];
+/// A local answer to the longest timeout that anybody should give a probe.
+const PROBE_BUCKETS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
+
 pub(super) struct ServiceSeries {
     condition: IntGaugeVec,
     desired: IntGaugeVec,
@@ -68,6 +74,9 @@ pub(super) struct ServiceSeries {
     drift: IntGaugeVec,
     rejected: IntGaugeVec,
     held: IntGaugeVec,
+    probes_failing: IntGaugeVec,
+    probes: IntCounterVec,
+    probe_duration: HistogramVec,
     rollbacks: IntCounterVec,
     restarts: IntCounterVec,
     downtime: CounterVec,
@@ -115,6 +124,22 @@ impl ServiceSeries {
                 &service,
             )?,
             held: r.gauges("evenkeel_service_held", "1 while an operator holds the service.", &service)?,
+            probes_failing: r.gauges(
+                "evenkeel_service_probes_failing",
+                "Containers whose probe fails; only of services with a probe.",
+                &service,
+            )?,
+            probes: r.counters(
+                "evenkeel_probes_total",
+                "Probes made, by result: `ok` or `failed`.",
+                &["project", "service", "result"],
+            )?,
+            probe_duration: r.histograms(
+                "evenkeel_probe_duration_seconds",
+                "How long probes took, failed ones included, by kind: `http`, `tcp`, `exec`.",
+                &PROBE_BUCKETS,
+                &["kind"],
+            )?,
             rollbacks: r.counters(
                 "evenkeel_rollbacks_total",
                 "Revisions that failed and were put back.",
@@ -135,7 +160,17 @@ impl ServiceSeries {
     }
 
     pub(super) fn set(&self, id: &ServiceId, now: &ServiceGauges<'_>) {
-        let ServiceGauges { condition, desired, running, ready, revision, drift, rejected, held } = *now;
+        let ServiceGauges {
+            condition,
+            desired,
+            running,
+            ready,
+            revision,
+            drift,
+            rejected,
+            held,
+            probes_failing,
+        } = *now;
         let (project, service) = (id.project.as_str(), id.service.as_str());
         let labels = [project, service];
         for kind in ConditionKind::ALL {
@@ -148,6 +183,10 @@ impl ServiceSeries {
         self.drift.with_label_values(&labels).set(i64::from(drift));
         self.rejected.with_label_values(&labels).set(i64::from(rejected));
         self.held.with_label_values(&labels).set(i64::from(held));
+        match probes_failing {
+            Some(failing) => self.probes_failing.with_label_values(&labels).set(i64::from(failing)),
+            None => drop(self.probes_failing.remove_label_values(&labels)),
+        }
         // Exist from the first sight on, at zero: `rate()` needs a first value.
         self.rollbacks.with_label_values(&labels);
         self.restarts.with_label_values(&labels);
@@ -181,6 +220,10 @@ impl ServiceSeries {
         for gauge in gauges {
             let _gone = gauge.remove_label_values(&[project, service]);
         }
+        let _gone = self.probes_failing.remove_label_values(&[project, service]);
+        for result in PROBE_RESULTS {
+            let _gone = self.probes.remove_label_values(&[project, service, result]);
+        }
         for counter in [&self.rollbacks, &self.restarts] {
             let _gone = counter.remove_label_values(&[project, service]);
         }
@@ -192,6 +235,15 @@ impl ServiceSeries {
 
     pub(super) fn rolled_back(&self, id: &ServiceId) {
         self.rollbacks.with_label_values(&[id.project.as_str(), id.service.as_str()]).inc();
+    }
+
+    pub(super) fn probed(&self, id: &ServiceId, kind: &str, good: bool, took: Duration) {
+        let (project, service) = (id.project.as_str(), id.service.as_str());
+        for result in PROBE_RESULTS {
+            let now = u64::from((result == "ok") == good);
+            self.probes.with_label_values(&[project, service, result]).inc_by(now);
+        }
+        self.probe_duration.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
 
     pub(super) fn restarted(&self, id: &ServiceId, times: u32) {

@@ -14,6 +14,24 @@ use crate::desired::{Revision, Wanted};
 impl Pass<'_> {
     /// The wanted revision enters the record, as the intent when it is not the good one already.
     pub(super) fn adopt_desired(&mut self, id: &RevisionId) {
+        if !matches!(self.inputs.desired, Some(Wanted::Run(_))) {
+            return;
+        }
+        self.enter_desired(id);
+        let good = self.record.good.as_ref() == Some(id);
+        if !good && self.record.intent.as_ref() != Some(id) {
+            self.record.intent = Some(id.clone());
+            self.memo.rollout_since = Some(self.inputs.now.mono);
+            self.memo.slot_passed_at = None;
+            let cause = target::kept(&self.record, id).map(|kept| kept.cause.clone()).unwrap_or_default();
+            self.note(HistoryEvent::Started, Some(id.clone()), cause);
+        } else if good {
+            self.record.intent = None;
+        }
+    }
+
+    /// The wanted revision enters the record.
+    pub(super) fn enter_desired(&mut self, id: &RevisionId) {
         let Some(Wanted::Run(wanted)) = self.inputs.desired else { return };
         if let Some(kept) = self.record.revisions.iter_mut().find(|kept| kept.id == *id) {
             // Same container spec by hash; limits, networks and policy may have changed and belong to it now.
@@ -45,16 +63,6 @@ impl Pass<'_> {
                 good_since: None,
                 evidence: None,
             });
-        }
-        let good = self.record.good.as_ref() == Some(id);
-        if !good && self.record.intent.as_ref() != Some(id) {
-            self.record.intent = Some(id.clone());
-            self.memo.rollout_since = Some(self.inputs.now.mono);
-            self.memo.slot_passed_at = None;
-            let cause = target::kept(&self.record, id).map(|kept| kept.cause.clone()).unwrap_or_default();
-            self.note(HistoryEvent::Started, Some(id.clone()), cause);
-        } else if good {
-            self.record.intent = None;
         }
     }
 

@@ -27,6 +27,8 @@ pub enum ConditionKind {
     Held,
     /// The files say that nothing is to be changed: watched, reported, and left as it is.
     Paused,
+    /// Another revision is wanted, and somebody has to approve it first; what serves goes on.
+    AwaitingApproval,
     /// Its file does not load: left as it is.
     Frozen,
     /// Not wanted any more; waits for consent (guard) or for the quiet period.
@@ -36,7 +38,7 @@ pub enum ConditionKind {
 }
 
 impl ConditionKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ready,
         Self::Completed,
         Self::Progressing,
@@ -46,6 +48,7 @@ impl ConditionKind {
         Self::Failed,
         Self::Held,
         Self::Paused,
+        Self::AwaitingApproval,
         Self::Frozen,
         Self::Orphaned,
         Self::Removed,
@@ -63,6 +66,7 @@ impl ConditionKind {
             Self::Failed => "failed",
             Self::Held => "held",
             Self::Paused => "paused",
+            Self::AwaitingApproval => "awaiting-approval",
             Self::Frozen => "frozen",
             Self::Orphaned => "orphaned",
             Self::Removed => "removed",
@@ -107,6 +111,9 @@ pub struct ServiceStatus {
     pub revision: Option<String>,
     pub revision_number: Option<u64>,
     pub rejected: Option<String>,
+    /// Short id of the revision that waits for `evenkeel approve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<String>,
     pub order: String,
     /// Where it is defined: `shop/web.toml:3`.
     pub source: String,
@@ -128,4 +135,7 @@ pub struct ContainerStatusRow {
     pub restarts: u32,
     pub revision: String,
     pub serving: bool,
+    /// What its last probe came to; `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
 }

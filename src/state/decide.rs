@@ -127,6 +127,7 @@ impl<'a> Pass<'a> {
         self.begin_episode();
         self.forget_the_gone();
         let aim = target::aim(self.inputs.desired, self.inputs.observed, &self.record, &self.memo);
+        let aim = self.with_consent(aim);
         let condition = match &aim {
             Aim::Gone => self.retire_service(),
             Aim::Paused { revision } => self.paused(revision),
@@ -202,6 +203,7 @@ impl<'a> Pass<'a> {
         match why {
             Why::Frozen => Condition::new(ConditionKind::Frozen, "BrokenFile", self.frozen_text()),
             Why::Held => Condition::new(ConditionKind::Held, "Held", self.held_text()),
+            Why::Unapproved(id) => self.unapproved(id),
             _ => {
                 if self.replicas_wanted() == Some(0) {
                     return self.scaled_to_zero();
@@ -276,7 +278,7 @@ impl<'a> Pass<'a> {
         let settled = condition.kind.is_settled();
         match why {
             Why::ImagePending => self.plan_pull(settled).unwrap_or_else(|| self.image_missing()),
-            Why::Desired if settled => {
+            Why::Desired | Why::Unapproved(_) if settled => {
                 self.plan_pull(true).filter(|_| !self.plan.is_empty()).unwrap_or(condition)
             }
             _ => condition,

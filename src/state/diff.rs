@@ -260,11 +260,14 @@ impl Differences {
     }
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
-        let Policy { replicas, pull, depends_on, update } = old;
+        let Policy { replicas, pull, depends_on, update, probe, protect, approve } = old;
         self.value("deploy.replicas", replicas, &new.replicas, Effect::None);
         self.value("pull_policy", pull, &new.pull, Effect::None);
         self.entries(depends_on, &new.depends_on, Effect::None, |name| format!("depends_on.{name}"));
         self.update_config(update, &new.update);
+        self.option("probe", probe.as_ref(), new.probe.as_ref(), Effect::None);
+        self.value("protect", protect, &new.protect, Effect::None);
+        self.value("rollout.approve", approve, &new.approve, Effect::None);
     }
 
     fn update_config(&mut self, old: &UpdateConfig, new: &UpdateConfig) {

@@ -89,6 +89,9 @@ fn look_at_running(
     let (deadline, waiting_for) = match container.health {
         Health::Healthy => return pass(open),
         Health::Unhealthy => return Verdict::Failed(unhealthy_text(container)),
+        Health::Starting if container.probe.is_some() => {
+            (open.since.after(update.healthy_within_ms), "its probe")
+        }
         Health::Starting => (open.since.after(update.healthy_within_ms), "its health check"),
         Health::None => (open.since.after(update.monitor_ms), "the monitor window"),
     };
@@ -140,11 +143,15 @@ pub fn exit_text(container: &ObservedContainer) -> String {
 }
 
 fn unhealthy_text(container: &ObservedContainer) -> String {
+    if super::probe::is_failing(container) {
+        return format!("its probe fails{}", log_suffix(container));
+    }
     format!("its health check says unhealthy{}", log_suffix(container))
 }
 
 fn log_suffix(container: &ObservedContainer) -> String {
-    let line = container.health_log.lines().map(str::trim).find(|line| !line.is_empty());
+    let log = container.probe.as_ref().map_or(&container.health_log, |seen| &seen.last);
+    let line = log.lines().map(str::trim).find(|line| !line.is_empty());
     line.map(|line| format!(": {line}")).unwrap_or_default()
 }
 

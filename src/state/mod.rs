@@ -1,6 +1,7 @@
 //! PURE. What is, what was, what next: observations and records in, decisions out. No async, no clock, no I/O, no panics.
 
 mod adopt;
+mod approval;
 pub mod condition;
 pub mod create;
 pub mod decide;
@@ -15,6 +16,7 @@ pub mod operator;
 pub mod order;
 mod pause;
 pub mod plan;
+pub mod probe;
 pub mod record;
 mod retire;
 mod roll;

@@ -41,6 +41,25 @@ pub mod label {
 #[serde(transparent)]
 pub struct ContainerId(pub String);
 
+/// A command that was made in a container.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExecId(pub String);
+
+impl ExecId {
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+/// How far a command in a container is. Not running and without a code: it was never started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecSeen {
+    pub running: bool,
+    pub code: Option<i64>,
+}
+
 /// `sha256:<64 hex digits>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -142,6 +161,9 @@ pub struct ObservedContainer {
     pub volumes: BTreeMap<String, String>,
     /// Seconds the engine waits at `stop` before it kills.
     pub stop_timeout: Option<u32>,
+    /// What its probes found, where it has any; laid over what the engine reports (`state::probe`), whose `health` it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<super::probe::ProbeSeen>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

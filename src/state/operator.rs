@@ -57,6 +57,8 @@ pub fn retry(record: &Record, now: Timestamp) -> Operated {
             retried = Some(kept.clone());
         }
     }
+    // Whoever asks for it again has seen what it is.
+    changed.approved = retried.as_ref().map(|kept: &KeptRevision| kept.id.clone());
     changed.completed = None;
     if retried.is_none() {
         // What ended and was left so is started as if we had stopped it; what is up is not concerned, and taken out again.
@@ -73,6 +75,30 @@ pub fn retry(record: &Record, now: Timestamp) -> Operated {
                 .to_owned())
         }
     }
+}
+
+/// Consents to the revision that waits: exactly that one. `revision`: the start of its id or its number; a word about another one
+/// than the one that waits now is refused.
+pub fn approve(record: &Record, revision: Option<&str>, now: Timestamp) -> Operated {
+    let Some(waiting) = &record.awaiting else {
+        return Err("no revision of it waits for approval; `evenkeel status` shows what does".to_owned());
+    };
+    let Some(kept) = target::kept(record, &waiting.revision).cloned() else {
+        return Err(format!("revision {} is not in the record", waiting.revision));
+    };
+    if let Some(text) = revision
+        && find(record, text)?.id != kept.id
+    {
+        return Err(format!(
+            "what waits for approval is revision {} ({}), not {text}: look at it (`evenkeel why`), then approve that one",
+            kept.id, kept.spec.container.image
+        ));
+    }
+    let mut changed = record.clone();
+    changed.awaiting = None;
+    changed.approved = Some(kept.id.clone());
+    let entry = entry(&kept, HistoryEvent::Approved, "approved by hand", now);
+    Ok((changed, entry))
 }
 
 /// Keeps the service on what is good, whatever the files say, until `release` (or `expires`). Repairs go on.

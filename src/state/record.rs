@@ -71,6 +71,12 @@ pub struct Record {
     pub completed: Option<RevisionId>,
     /// The revision that failed while the way back is still being walked.
     pub rolling_back: Option<RevisionId>,
+    /// The wanted revision that waits for somebody's word, and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<Awaiting>,
+    /// The revision that somebody has approved, until it has proved itself or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved: Option<RevisionId>,
     /// Containers we created: proof of ownership beside the label when someone renamed one.
     pub containers: BTreeSet<ContainerId>,
     /// The revision whose late failures still count, until its watch ends.
@@ -142,6 +148,13 @@ pub struct Hold {
     /// Wall-clock end of `hold --for`.
     pub expires: Option<Timestamp>,
     pub reason: String,
+    pub since: Timestamp,
+}
+
+/// A revision that is wanted and not approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaiting {
+    pub revision: RevisionId,
     pub since: Timestamp,
 }
 
@@ -247,6 +260,9 @@ pub enum HistoryEvent {
     Held,
     Released,
     Retried,
+    /// A revision waits for somebody's word.
+    Awaiting,
+    Approved,
     Updated,
     Repaired,
     Removed,

@@ -128,6 +128,9 @@ impl Pass<'_> {
 
     /// Nobody wants the service: its containers go, its volumes stay (I12).
     pub(super) fn retire_service(&mut self) -> Condition {
+        if let Some(condition) = self.protected_orphan() {
+            return condition;
+        }
         if let Removal::Held(why) = self.inputs.removal {
             return Condition::new(
                 ConditionKind::Orphaned,
@@ -164,9 +167,11 @@ impl Pass<'_> {
         let record = &self.record;
         let watch = record.watch.as_ref().and_then(|watch| watch.previous.as_ref());
         let hold = record.hold.as_ref().and_then(|hold| hold.revision.as_ref());
+        let waiting = record.awaiting.as_ref().map(|waiting| &waiting.revision);
         let needed = |kept: &KeptRevision| {
             kept.id == roll.kept.id
-                || [record.good.as_ref(), record.intent.as_ref(), watch, hold].contains(&Some(&kept.id))
+                || [record.good.as_ref(), record.intent.as_ref(), watch, hold, waiting]
+                    .contains(&Some(&kept.id))
                 || self
                     .inputs
                     .observed

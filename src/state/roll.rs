@@ -5,6 +5,7 @@ use super::decide::Pass;
 use super::observed::{ContainerStatus, Health, ObservedContainer};
 use super::order::{self, Order};
 use super::plan::Step;
+use super::probe;
 use super::record::{HistoryEvent, KeptRevision, RevisionId, RevisionVerdict, Watch};
 use super::target::{self, Why};
 use crate::desired::spec::{FailureAction, NetworkMode, RestartPolicy, ServiceSpec};
@@ -243,6 +244,7 @@ impl<'a> Pass<'a> {
         let previous = self.record.good.replace(id.clone());
         self.record.intent = None;
         self.record.rolling_back = None;
+        self.record.approved = None;
         self.record.watch = Some(Watch { revision: id.clone(), previous });
         self.memo.watch_since = None;
         self.memo.watch_base.clear();
@@ -263,6 +265,7 @@ impl<'a> Pass<'a> {
             RevisionVerdict::Rejected { reason: reason.to_owned(), at: self.inputs.now.wall },
         );
         self.record.intent = None;
+        self.record.approved.take_if(|approved| *approved == id);
         if self.record.hold.as_ref().is_some_and(|hold| hold.revision.as_ref() == Some(&id)) {
             self.record.hold = None;
         }
@@ -290,23 +293,27 @@ impl<'a> Pass<'a> {
         };
         let current = self.inputs.observed.containers.iter().filter(started);
         let mut restarts = self.memo.watch_starts;
+        let mut failures = 0_u32;
         for container in current {
+            failures = failures.saturating_add(probe::rounds(container));
             let base = *self.memo.watch_base.entry(container.id.clone()).or_insert(container.restart_count);
             restarts += container.restart_count.saturating_sub(base);
         }
         let previous = watch.previous.filter(|previous| {
             target::kept(&self.record, previous).is_some_and(|kept| kept.verdict == RevisionVerdict::Good)
         })?;
-        if restarts < self.inputs.limits.watch_restarts {
+        if restarts.saturating_add(failures) < self.inputs.limits.watch_restarts {
             return None;
         }
         self.plan.clear();
         self.record.watch = None;
         self.record.good = Some(previous);
-        let reason = format!(
-            "it restarted {restarts} times within {} of its commit",
-            super::gate::seconds(now.since(since).max(1_000))
-        );
+        let what = match failures {
+            0 => format!("it restarted {restarts} times"),
+            _ => format!("its probe kept failing ({failures} times over) and it restarted {restarts} times"),
+        };
+        let reason =
+            format!("{what} within {} of its commit", super::gate::seconds(now.since(since).max(1_000)));
         Some(self.reject(roll, &reason))
     }
 
@@ -359,6 +366,7 @@ impl<'a> Pass<'a> {
             Why::Rejected(id) => self.rolled_back_condition(roll, id),
             Why::Held => Condition::new(ConditionKind::Held, "Held", self.held_text()),
             Why::Frozen => Condition::new(ConditionKind::Frozen, "BrokenFile", self.frozen_text()),
+            Why::Unapproved(id) => self.unapproved(id),
             Why::ImagePending => Condition::new(
                 ConditionKind::Waiting,
                 "ImagePending",
@@ -405,6 +413,14 @@ impl<'a> Pass<'a> {
                 super::gate::exit_text(container)
             );
             return Some(Condition::new(ConditionKind::Degraded, "CrashLoop", text));
+        }
+        if probe::is_failing(container) {
+            let text = container.probe.as_ref().map(|seen| seen.last.as_str()).unwrap_or_default();
+            return Some(Condition::new(
+                ConditionKind::Degraded,
+                "ProbeFailing",
+                format!("the probe of {} fails: {text}", container.name),
+            ));
         }
         if container.health == Health::Unhealthy {
             let line = container.health_log.lines().next().unwrap_or_default();

@@ -6,13 +6,17 @@ use super::gate::{self, Verdict};
 use super::live;
 use super::observed::{ContainerId, ContainerStatus, ObservedContainer};
 use super::plan::Step;
+use super::probe;
 use super::roll::{Roll, Slot, View};
 use super::target;
 use super::time::Mono;
+use crate::desired::probe::OnProbeFailure;
 use crate::desired::spec::{NetworkMode, RestartPolicy};
 
 /// Longest pause between starts, in milliseconds (RELIABILITY.md S10).
 const START_BACKOFF_CAP: u64 = 60_000;
+/// Longest pause between restarts that a probe asks for, in milliseconds: as long as Kubernetes waits.
+const PROBE_BACKOFF_CAP: u64 = 300_000;
 
 impl<'a> Pass<'a> {
     pub(super) fn slot(&mut self, slot: u32, roll: &Roll<'_>, view: &View<'a>, may_begin: bool) -> Slot {
@@ -133,10 +137,37 @@ impl<'a> Pass<'a> {
         {
             return self.gate_pending(container, *until, waiting_for);
         }
+        if let Some(state) = self.restart_by_probe(slot, roll, container) {
+            return state;
+        }
         match Self::impaired_text(container) {
             Some(condition) => Slot::Impaired(condition),
             None => Slot::Done,
         }
+    }
+
+    /// `on_failure = "restart"`: what a failing probe leads to, with a pause that grows like those between starts.
+    fn restart_by_probe(
+        &mut self,
+        slot: u32,
+        roll: &Roll<'_>,
+        container: &ObservedContainer,
+    ) -> Option<Slot> {
+        let asked = roll.spec().policy.probe.as_ref()?.on_failure == OnProbeFailure::Restart;
+        if !asked || !probe::is_failing(container) {
+            return None;
+        }
+        if let Some(attempts) = self.memo.starts.get(&container.id) {
+            let due = attempts.last.after(target::backoff_ms(attempts.count, PROBE_BACKOFF_CAP));
+            if self.inputs.now.mono < due {
+                self.look_at(due);
+                return None;
+            }
+        }
+        let last = container.probe.as_ref().map(|seen| seen.last.as_str()).unwrap_or_default();
+        let step = Step::Stop { id: container.id.clone(), grace: container.stop_timeout };
+        self.step(Some(slot), step, format!("its probe fails ({last}), and on_failure says restart"));
+        Some(Slot::Busy)
     }
 
     /// Its network's owner, or a dependency with `restart = true`, was started after it.

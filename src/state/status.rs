@@ -7,6 +7,7 @@ use super::observed::{
     ContainerStatus, DependencyProgress, DependencyState, Health, ObservedContainer, ObservedService, Parent,
 };
 use super::order;
+use super::probe::ProbeSeen;
 use super::record::{KeptRevision, Record, RevisionId, RevisionVerdict};
 use super::target;
 use super::time::Timestamp;
@@ -66,6 +67,7 @@ pub fn status(
         revision: kept.map(|kept| kept.id.short().to_owned()),
         revision_number: kept.map(|kept| kept.number),
         rejected: rejected.map(|kept| kept.id.short().to_owned()),
+        awaiting: record.awaiting.as_ref().map(|waiting| waiting.revision.short().to_owned()),
         order: wanted
             .map(order::order)
             .map(|order| format!("{}: {}", order.as_str(), order.reason))
@@ -107,6 +109,18 @@ fn row(container: &ObservedContainer, serving: Option<&RevisionId>) -> Container
         restarts: container.restart_count,
         revision: container.labels.revision.short().to_owned(),
         serving: container.status.is_up() && serving == Some(&container.labels.revision),
+        probe: container.probe.as_ref().map(probe_text),
+    }
+}
+
+/// `failing: connection refused (4 in a row)`.
+fn probe_text(seen: &ProbeSeen) -> String {
+    match (seen.health, seen.failures) {
+        (Health::Healthy, 0) => "succeeds".to_owned(),
+        (Health::Unhealthy, failures) => format!("failing: {} ({failures} in a row)", seen.last),
+        (_, _) if seen.last.is_empty() => "not tried yet".to_owned(),
+        (Health::Healthy, failures) => format!("succeeds; failed last: {} ({failures} in a row)", seen.last),
+        (_, _) => format!("has not succeeded yet: {}", seen.last),
     }
 }
 

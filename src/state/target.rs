@@ -33,6 +33,8 @@ pub enum Why {
     Held,
     /// The wanted revision was rejected.
     Rejected(RevisionId),
+    /// The wanted revision waits for somebody's approval.
+    Unapproved(RevisionId),
     /// The wanted image is not on this host yet.
     ImagePending,
 }

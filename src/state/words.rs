@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::desired::convert::{print_port, scalar};
+use crate::desired::probe::{Exec, OnProbeFailure, Probe, ProbeCheck};
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
     ContainerPort, Dependency, DependencyCondition, Device, FailureAction, Healthcheck, Mount, MountSource,
@@ -11,6 +12,12 @@ use crate::desired::spec::{
 
 pub trait Words {
     fn words(&self) -> String;
+}
+
+impl<T: Words> Words for &T {
+    fn words(&self) -> String {
+        (*self).words()
+    }
 }
 
 impl Words for String {
@@ -235,5 +242,51 @@ impl Words for Billionths {
         let (whole, rest) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
         let text = format!("{whole}.{rest:09}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
+impl Words for Probe {
+    fn words(&self) -> String {
+        let check = match &self.check {
+            // Headers may hold a secret; that they differ shows in their digest.
+            ProbeCheck::Http { port, path, headers, status: (first, last) } => {
+                let headers: Vec<String> =
+                    headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                let headers =
+                    if headers.is_empty() { String::new() } else { format!(" [{}]", headers.join(", ")) };
+                format!("http :{port}{path}{headers} {first}-{last}")
+            }
+            ProbeCheck::Tcp { port } => format!("tcp :{port}"),
+            ProbeCheck::Exec(exec) => format!("exec {}", exec.words()),
+        };
+        let time = |ms: u64| Duration(ms.saturating_mul(1_000_000)).words();
+        let on_failure = match self.on_failure {
+            OnProbeFailure::Report => "report",
+            OnProbeFailure::Restart => "restart",
+        };
+        format!(
+            "{check} every {} within {}, after {}, {} failures, {} successes, {on_failure}",
+            time(self.interval_ms),
+            time(self.timeout_ms),
+            time(self.start_period_ms),
+            self.threshold,
+            self.success
+        )
+    }
+}
+
+impl Words for Exec {
+    fn words(&self) -> String {
+        let Exec { command, user, privileged, working_dir, environment } = self;
+        let mut parts = vec![command.words()];
+        parts.extend(user.iter().map(|user| format!("as {user}")));
+        parts.extend(working_dir.iter().map(|path| format!("in {path}")));
+        parts.extend(privileged.then(|| "privileged".to_owned()));
+        let variable = |(name, value): (&String, &Option<Sensitive>)| match value {
+            Some(value) => format!("{name}={value}"),
+            None => name.clone(),
+        };
+        parts.extend(environment.iter().map(variable));
+        parts.join(" ")
     }
 }

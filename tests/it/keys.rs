@@ -8,6 +8,7 @@ mod process;
 mod same;
 mod security;
 mod storage;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -231,13 +232,22 @@ pub fn all_good() -> Vec<Good> {
         security::good,
         files::good,
         objects::good,
+        watch::good,
     ];
     tables.into_iter().flat_map(|table| table()).collect()
 }
 
 pub fn all_bad() -> Vec<Bad> {
-    let tables =
-        [process::bad, network::bad, storage::bad, deploy::bad, security::bad, files::bad, objects::bad];
+    let tables = [
+        process::bad,
+        network::bad,
+        storage::bad,
+        deploy::bad,
+        security::bad,
+        files::bad,
+        objects::bad,
+        watch::bad,
+    ];
     tables.into_iter().flat_map(|table| table()).collect()
 }
 

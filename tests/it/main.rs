@@ -17,6 +17,7 @@ mod e2e_engine;
 mod e2e_files;
 mod e2e_git;
 mod e2e_objects;
+mod e2e_probe;
 mod e2e_prometheus;
 mod e2e_tcp;
 mod e2e_update;

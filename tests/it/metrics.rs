@@ -27,6 +27,7 @@ fn ready<'a>(revision: &'a str, image: &'a str) -> ServiceGauges<'a> {
         drift: false,
         rejected: false,
         held: true,
+        probes_failing: Some(1),
     }
 }
 
@@ -39,6 +40,7 @@ fn used() -> Metrics {
     metrics.service(&web(), &ready("aaaaaaaa", "nginx:1"));
     metrics.rolled_back(&web());
     metrics.restarted(&web(), 2);
+    metrics.probed(&web(), "http", false, Duration::from_millis(2));
     metrics.downtime(&web(), Duration::from_millis(1500));
     metrics.rollout("stop-first", RolloutResult::Committed, Duration::from_secs(12));
     metrics.engine_request("inspect", Ok(()), Duration::from_millis(3));

@@ -14,6 +14,7 @@ use evenkeel::desired::{Revision, Wanted, diagnostic, hash::SpecHash};
 use evenkeel::state::decide::{Inputs, Limits, Removal, decide};
 use evenkeel::state::observed::*;
 use evenkeel::state::plan::{Failure, Next, Planned, Step};
+use evenkeel::state::probe::ProbeSeen;
 use evenkeel::state::record::*;
 use evenkeel::state::time::{EngineStamp, Mono, Now, Timestamp};
 
@@ -317,6 +318,13 @@ impl World {
                     let (revision, previous) = (self.revision(image), Some(self.revision(previous)));
                     self.record.watch = Some(Watch { revision, previous });
                 }
+                ["awaiting", image] => {
+                    let revision = self.keep(image, RevisionVerdict::Candidate);
+                    self.record.awaiting = Some(Awaiting { revision, since: Timestamp(2) });
+                }
+                ["approved", image] => {
+                    self.record.approved = Some(self.keep(image, RevisionVerdict::Candidate));
+                }
                 ["stopped", name] => drop(self.record.stopped.insert(container_id(name))),
                 ["completed", image] => self.record.completed = Some(self.revision(image)),
                 ["unsettled", name, op, "session", session, more @ ..] => {
@@ -401,6 +409,7 @@ impl World {
             image: image_id(image),
             volumes: BTreeMap::new(),
             stop_timeout: spec.container.stop_grace_period,
+            probe: None,
         };
         for option in options {
             self.option(&mut container, option);
@@ -418,6 +427,14 @@ impl World {
                 container.health =
                     serde_json::from_value(serde_json::Value::String(value.to_owned())).unwrap()
             }
+            "probe" => {
+                let health: Health =
+                    serde_json::from_value(serde_json::Value::String(value.to_owned())).unwrap();
+                let last = "connection refused".to_owned();
+                container.health = health;
+                container.probe = Some(ProbeSeen { health, last, failures: 0, rounds: 0 });
+            }
+            "rounds" => container.probe.as_mut().unwrap().rounds = value.parse().unwrap(),
             "restarts" => container.restart_count = value.parse().unwrap(),
             "started" => {
                 container.started_at = Some(EngineStamp(value.parse::<i64>().unwrap() * 1_000_000_000))

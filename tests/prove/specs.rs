@@ -52,6 +52,9 @@ pub fn spec(image: &str) -> ServiceSpec {
             pull: PullPolicy::Missing,
             depends_on: BTreeMap::new(),
             update: UpdateConfig::default(),
+            probe: None,
+            protect: false,
+            approve: false,
         },
         source: SourcePlace {
             file: "shop/web.toml".to_owned(),

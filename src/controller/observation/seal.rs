@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::desired::ident::ServiceId;
+use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{ContainerSpec, Healthcheck, ServiceSpec};
 use crate::state::record::{Record, RevisionVerdict};
@@ -75,9 +76,44 @@ fn texts(spec: &mut ServiceSpec, change: &mut dyn FnMut(&str, &mut String)) {
             change(&format!("healthcheck.{at}"), text);
         }
     }
+    if let Some(probe) = &mut spec.policy.probe {
+        probe_texts(&mut probe.check, change);
+    }
     for (name, text) in logging.iter_mut().flat_map(|logging| &mut logging.options) {
         change(&format!("logging.{name}"), text);
     }
+}
+
+fn probe_texts(check: &mut ProbeCheck, change: &mut dyn FnMut(&str, &mut String)) {
+    match check {
+        ProbeCheck::Http { headers, port: _, path, status: _ } => {
+            change("probe.path", path);
+            for (name, value) in headers {
+                sensitive(&format!("environment.probe.headers.{name}"), value, change);
+            }
+        }
+        ProbeCheck::Exec(exec) => exec_texts("probe", exec, change),
+        ProbeCheck::Tcp { port: _ } => {}
+    }
+}
+
+/// A command and its variables. Places of what is shown as a digest begin with `environment.`: see [`unseal`].
+fn exec_texts(place: &str, exec: &mut Exec, change: &mut dyn FnMut(&str, &mut String)) {
+    let Exec { command, environment, user: _, privileged: _, working_dir: _ } = exec;
+    for (at, text) in command.iter_mut().enumerate() {
+        change(&format!("{place}.command.{at}"), text);
+    }
+    for (name, value) in environment {
+        if let Some(value) = value {
+            sensitive(&format!("environment.{place}.{name}"), value, change);
+        }
+    }
+}
+
+fn sensitive(place: &str, value: &mut Sensitive, change: &mut dyn FnMut(&str, &mut String)) {
+    let mut text = value.expose().to_owned();
+    change(place, &mut text);
+    *value = Sensitive::new(text);
 }
 
 fn sealed(salt: &str, id: &ServiceId, place: &str, text: &str) -> String {

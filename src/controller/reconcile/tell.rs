@@ -17,7 +17,7 @@ use crate::state::observed::{ContainerId, ObservedService};
 use crate::state::plan::{Failure, Step};
 use crate::state::record::{HistoryEntry, HistoryEvent};
 use crate::state::time::{Mono, Now};
-use crate::state::{order, status};
+use crate::state::{order, probe, status};
 
 impl Pass<'_> {
     /// The engine did not show us everything: nothing is decided.
@@ -61,7 +61,7 @@ impl Pass<'_> {
         let record = &cell.record;
         let status =
             status::status(self.id, desired, observed, record, condition.clone(), before.as_ref(), now.wall);
-        self.gauges(&status, desired, cell);
+        self.gauges(&status, desired, cell, observed);
         let progress = status::dependency(desired, observed, record, condition);
         let parent = status::parent(observed, record);
         let entry = Entry { status, progress, parent, settled: None, due: None };
@@ -83,7 +83,15 @@ impl Pass<'_> {
 
 /// Counting: what a pass did, in numbers.
 impl Pass<'_> {
-    fn gauges(&self, status: &ServiceStatus, desired: Option<&Wanted>, cell: &Cell) {
+    fn gauges(
+        &self,
+        status: &ServiceStatus,
+        desired: Option<&Wanted>,
+        cell: &Cell,
+        observed: &ObservedService,
+    ) {
+        let probed = || observed.containers.iter().filter(|container| container.probe.is_some());
+        let failing = u32::try_from(probed().filter(|container| probe::is_failing(container)).count());
         let good = cell.record.good.as_ref();
         let serving = cell.record.revisions.iter().find(|kept| Some(&kept.id) == good);
         let drift = match desired {
@@ -107,6 +115,7 @@ impl Pass<'_> {
             drift,
             rejected: status.rejected.is_some(),
             held: cell.record.hold.is_some(),
+            probes_failing: probed().next().map(|_| failing.unwrap_or(u32::MAX)),
         };
         self.host.metrics.service(self.id, &gauges);
     }
@@ -137,6 +146,8 @@ impl Pass<'_> {
                 | HistoryEvent::Held
                 | HistoryEvent::Released
                 | HistoryEvent::Retried
+                | HistoryEvent::Awaiting
+                | HistoryEvent::Approved
                 | HistoryEvent::Updated
                 | HistoryEvent::Repaired
                 | HistoryEvent::Removed => {}

@@ -19,6 +19,7 @@ mod objects;
 mod paths;
 mod port;
 mod ports;
+mod probe;
 mod read;
 mod restart;
 pub mod scalar;

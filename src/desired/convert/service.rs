@@ -16,8 +16,8 @@ use super::objects::{errors, place};
 use super::read::{Field, Fields, Reader};
 use super::words::WordsFault;
 use super::{
-    Context, depends, deploy, health, host, image, limits, mounts, networks, paths, ports, restart, security,
-    words,
+    Context, depends, deploy, health, host, image, limits, mounts, networks, paths, ports, probe, restart,
+    security, words,
 };
 
 /// The spec of one service. Every problem goes to `diagnostics`; `None` when one of them is an error.
@@ -49,6 +49,9 @@ fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<'_>) -> Opt
     let replicas = deploy::replicas(reader, fields, &deploy);
     let container_name = container_name(reader, id, fields, replicas.as_ref());
     let policy = policy(reader, id, fields, &deploy, networks.as_ref(), healthcheck.as_ref());
+    if let Some((count, place)) = &replicas {
+        protected_and_zero(reader, fields, *count, place.as_ref());
+    }
     let live = LiveSpec {
         restart: restart?,
         resources: resources?,
@@ -154,11 +157,34 @@ fn policy(
     }
     let mut update = deploy::update(reader, deploy)?;
     update.healthy_within_ms = health::healthy_within_ms(healthcheck?);
-    Some(Policy { replicas: 1, pull: pull?, depends_on, update })
+    let probe = probe::probe(reader, fields, networks.map(|networks| &networks.mode), healthcheck)?;
+    if let Some(probe) = &probe {
+        update.healthy_within_ms = update.healthy_within_ms.max(probe::healthy_within_ms(probe));
+    }
+    let protect = fields.get("protect").map_or(Some(false), |field| reader.flag(&field))?;
+    Some(Policy { replicas: 1, pull: pull?, depends_on, update, probe, protect, approve: false })
+}
+
+/// To scale to nothing is to remove, and of a protected service nobody removes anything.
+fn protected_and_zero(
+    reader: &mut Reader<'_, '_>,
+    fields: &Fields<'_>,
+    replicas: u32,
+    place: Option<&Field<'_>>,
+) {
+    let Some(field) = fields.get("protect") else { return };
+    let protected = fields.get("protect").and_then(|field| reader.flag(&field)).unwrap_or(false);
+    if replicas > 0 || !protected {
+        return;
+    }
+    let span = place.map_or(&field.node.span, |place| &place.node.span).clone();
+    let message = format!("{} is protected, and no replicas would remove it", fields.path);
+    let diagnostic = Diagnostic::error("protected-and-zero", span, message, "removes every container of it");
+    reader.report(diagnostic.also(field.key.clone(), "protected here").help("drop one of the two"));
 }
 
 /// `command` and `entrypoint`: words, from a list or split from text.
-fn words_of(reader: &mut Reader<'_, '_>, fields: &Fields<'_>, key: &str) -> Option<Vec<String>> {
+pub(super) fn words_of(reader: &mut Reader<'_, '_>, fields: &Fields<'_>, key: &str) -> Option<Vec<String>> {
     let field = fields.get(key)?;
     match &field.node.value {
         Value::String(_) => {
@@ -198,7 +224,7 @@ fn words_fault(reader: &mut Reader<'_, '_>, field: &Field<'_>, text: &str, fault
     reader.report(diagnostic);
 }
 
-fn working_dir(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<String> {
+pub(super) fn working_dir(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<String> {
     let field = fields.get("working_dir")?;
     let text = reader.filled(&field)?;
     let path = paths::in_container(text);

@@ -80,7 +80,6 @@ const SERVICE: &[(&str, &str)] = &[
     ("build_policy", LATER),
     ("rollout", "not supported yet: `deploy.update_config` says how updates go"),
     ("hooks", LATER),
-    ("protect", LATER),
 ];
 
 const SERVICE_HARMLESS: &[(&str, &str)] = &[

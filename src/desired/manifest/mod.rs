@@ -13,6 +13,7 @@ mod reference;
 mod service;
 mod transform;
 mod value;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -28,6 +29,7 @@ pub use parts::*;
 pub use reference::reference;
 pub use service::*;
 pub use value::*;
+pub use watch::*;
 
 /// The JSON Schema (draft 7) of a desired-state file.
 #[must_use]

@@ -8,6 +8,7 @@ use super::deploy::Deploy;
 use super::forms::*;
 use super::parts::*;
 use super::value::*;
+use super::watch::Probe;
 
 /// A service: one image, run as one or more containers.
 #[derive(Debug, Clone, JsonSchema)]
@@ -116,4 +117,8 @@ pub struct Service {
     pub profiles: Option<OneOrMany>,
     /// Watch it and report, and change nothing.
     pub paused: Option<Flag>,
+    /// How evenkeel itself finds out that it works, where there is no healthcheck.
+    pub probe: Option<Probe>,
+    /// Never remove it, and replace it only after `evenkeel approve`.
+    pub protect: Option<Flag>,
 }

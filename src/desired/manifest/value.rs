@@ -266,6 +266,19 @@ choice!(
     UnsetVariables = ["error", "warn"]
 );
 choice!(
+    /// What a failing probe leads to.
+    OnProbeFailure = ["report", "restart"]
+);
+kind!(
+    /// A status of HTTP, or a range of them: `204`, `"200-299"`.
+    StatusRange = {
+        "type": ["integer", "string"],
+        "minimum": 100,
+        "maximum": 599,
+        "pattern": "^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$|\\$",
+    }
+);
+choice!(
     /// What an empty desired state does.
     EmptyState = ["refuse", "allow"]
 );

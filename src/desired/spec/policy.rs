@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::ident::ServiceName;
+use crate::desired::probe::Probe;
 
 /// What evenkeel itself acts on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +14,14 @@ pub struct Policy {
     pub pull: PullPolicy,
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     pub update: UpdateConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+    /// Never removed, and replaced only when somebody has approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
+    /// Every roll-out over something that serves waits until somebody has approved it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approve: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -106,6 +106,17 @@ answer!(Endpoint {
     #[serde(rename = "NetworkID")]
     network_id: String,
     aliases: Vec<String>,
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    global_ipv6_address: String,
+});
+answer!(MadeExec { id: String });
+answer!(Exec {
+    #[serde(rename = "ID")]
+    id: String,
+    running: bool,
+    exit_code: Option<i64>,
 });
 answer!(MountPoint { r#type: String, name: String, destination: String });
 answer!(Image {
@@ -165,7 +176,7 @@ macro_rules! complete {
 
 complete!(
     Version by api_version, ListedContainer by id, Container by id, Image by id, ListedImage by id, Network by id,
-    Volume by name,
+    Volume by name, MadeExec by id, Exec by id,
 );
 
 impl Answer for Info {

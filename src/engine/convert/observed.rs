@@ -41,6 +41,7 @@ pub fn container(answer: &answers::Container, owner: &str) -> Result<ObservedCon
         image: ImageId(answer.image.clone()),
         volumes: volumes(answer),
         stop_timeout: answer.config.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok()),
+        probe: None,
     })
 }
 

@@ -11,14 +11,17 @@
 
 pub mod connect;
 mod create;
+mod exec;
 pub mod fault;
 mod inventory;
 mod observe;
+mod probe;
 mod pull;
 pub mod streams;
 pub mod wire;
 mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +35,7 @@ use wire::{Wire, WireError, within};
 use super::convert::{answers, observed};
 use super::registry::RegistryAuth;
 use super::{EngineError, READ_DEADLINE, Result};
-use crate::state::observed::ContainerId;
+use crate::state::observed::{ContainerId, ExecId};
 use crate::state::plan::Failure;
 
 /// Longer than any deadline of ours: bollard's own would end with the headers and know nothing of grace periods.
@@ -50,6 +53,8 @@ pub struct Docker {
     networks: Arc<Mutex<()>>,
     /// The last event of any stream.
     last_event: Arc<LastEvent>,
+    /// Commands of probes that took too long and were left to themselves.
+    lingering: Arc<std::sync::Mutex<BTreeMap<ContainerId, ExecId>>>,
 }
 
 impl Docker {
@@ -73,6 +78,7 @@ impl Docker {
             logins: None,
             networks: Arc::default(),
             last_event: Arc::default(),
+            lingering: Arc::default(),
         })
     }
 

@@ -21,8 +21,8 @@ use crate::engine::{
     Result,
 };
 use crate::state::observed::{
-    ContainerId, ContainerSummary, ImageFacts, ImageId, ObservedContainer, ObservedNetwork, ObservedVolume,
-    label,
+    ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
+    ObservedVolume, label,
 };
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
@@ -105,6 +105,10 @@ impl Observe for Docker {
         let path = format!("/volumes/{}", path_segment("inspect volume", name)?);
         let answer: Option<answers::Volume> = self.read_existing("inspect volume", name, &path).await?;
         Ok(answer.map(observed::volume))
+    }
+
+    async fn inspect_exec(&self, exec: &ExecId) -> Result<Option<ExecSeen>> {
+        self.look_at_exec(exec).await
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>> {

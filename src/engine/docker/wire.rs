@@ -206,14 +206,52 @@ impl Wire {
         Ok(second.timestamp().as_second())
     }
 
-    async fn send_get(&self, api: Option<(u32, u32)>, path: &str) -> Result<Answer, WireError> {
+    /// `POST` of JSON, the whole answer, as JSON.
+    pub(super) async fn post<T: DeserializeOwned + answers::Answer>(
+        &self,
+        path: &str,
+        body: String,
+        deadline: Duration,
+    ) -> Result<T, WireError> {
+        let api = self.api().await?;
+        within(deadline, async { read_json(self.send_post(api, path, body).await?).await }).await
+    }
+
+    /// `POST` of JSON, returning when the engine has accepted it; the body is a stream without a deadline.
+    pub(super) async fn open_post(
+        &self,
+        path: &str,
+        body: String,
+        deadline: Duration,
+    ) -> Result<BoxStream<'static, Result<Bytes, WireError>>, WireError> {
+        let api = self.api().await?;
+        let answer = within(deadline, self.send_post(api, path, body)).await?;
+        Ok(answer.into_body())
+    }
+
+    async fn send_post(&self, api: (u32, u32), path: &str, body: String) -> Result<Answer, WireError> {
+        let request = Request::post(self.uri(Some(api), path)?)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(bollard::body_full(Bytes::from(body)))
+            .map_err(|error| WireError::Unsendable(error.to_string()))?;
+        self.send(request).await
+    }
+
+    fn uri(&self, api: Option<(u32, u32)>, path: &str) -> Result<Uri, WireError> {
         let prefix = api.map(|(major, minor)| format!("/v{major}.{minor}")).unwrap_or_default();
-        let uri: Uri = format!("{}{prefix}{path}", self.base)
+        format!("{}{prefix}{path}", self.base)
             .parse()
-            .map_err(|error| WireError::Unsendable(format!("{path}: {error}")))?;
-        let request = Request::get(uri)
+            .map_err(|error| WireError::Unsendable(format!("{path}: {error}")))
+    }
+
+    async fn send_get(&self, api: Option<(u32, u32)>, path: &str) -> Result<Answer, WireError> {
+        let request = Request::get(self.uri(api, path)?)
             .body(bollard::body_full(Bytes::new()))
             .map_err(|error| WireError::Unsendable(error.to_string()))?;
+        self.send(request).await
+    }
+
+    async fn send(&self, request: BollardRequest) -> Result<Answer, WireError> {
         let answer = self.dial.request(request).await.map_err(|error| self.broken(&error))?;
         let (head, body) = answer.into_parts();
         let body = body.into_data_stream().map_err(|error| WireError::Cut(causes(&error))).boxed();

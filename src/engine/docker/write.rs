@@ -13,10 +13,13 @@ use bollard::query_parameters::{
 use super::fault::{Call, Look, engine_error};
 use super::wire::WireError;
 use super::{Docker, is_absence, is_attached, path_segment, to_its_end};
+use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::engine::convert::{answers, network, observed, resources};
-use crate::engine::{Engine, EngineError, Observe, PullProgress, Result, WRITE_DEADLINE};
-use crate::state::observed::{ContainerId, ContainerStatus, ImageFacts, ImageId, label};
+use crate::engine::{
+    Engine, EngineError, ExecEnd, Observe, ProbeAnswer, PullProgress, Result, WRITE_DEADLINE,
+};
+use crate::state::observed::{ContainerId, ContainerStatus, ExecId, ImageFacts, ImageId, label};
 use crate::state::plan::{Creation, Failure};
 
 /// Beyond the grace period: the engine kills, and takes the container down.
@@ -102,6 +105,22 @@ impl Engine for Docker {
             }
         })
         .await
+    }
+
+    async fn create_exec(&self, id: &ContainerId, exec: &Exec) -> Result<ExecId> {
+        let (engine, id, exec) = (self.clone(), id.clone(), exec.clone());
+        to_its_end("make a command in", &id.0.clone(), async move { engine.make_exec(&id, &exec).await })
+            .await
+    }
+
+    async fn start_exec(&self, exec: &ExecId, limit: Duration) -> Result<ExecEnd> {
+        let (engine, exec) = (self.clone(), exec.clone());
+        to_its_end("start command", &exec.0.clone(), async move { engine.follow_exec(&exec, limit).await })
+            .await
+    }
+
+    async fn probe(&self, id: &ContainerId, check: &ProbeCheck, timeout: Duration) -> Result<ProbeAnswer> {
+        self.try_container(id, check, timeout).await
     }
 
     async fn set_restart(&self, id: &ContainerId, policy: RestartPolicy) -> Result<()> {

@@ -130,6 +130,7 @@ impl Container {
             image: self.image.clone(),
             volumes: self.volumes.clone(),
             stop_timeout: self.stop_timeout,
+            probe: None,
         })
     }
 

@@ -17,6 +17,7 @@ pub mod image;
 mod lifecycle;
 mod logs;
 mod network;
+mod probe;
 mod profile;
 mod requests;
 mod seed;

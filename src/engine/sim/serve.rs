@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -12,10 +13,11 @@ use super::call::Call;
 use super::fault::Op;
 use super::host::Host;
 use super::shared::{Sim, TICK};
+use crate::desired::probe::ProbeCheck;
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::engine::{
     ContainerFilter, CountUp, Engine, EngineEvent, EngineFacts, Inventory, LogChunk, LogOptions, Observe,
-    PullProgress, Result,
+    ProbeAnswer, PullProgress, Result,
 };
 use crate::state::observed::{
     ContainerId, ContainerSummary, ImageFacts, ImageId, ObservedContainer, ObservedNetwork, ObservedVolume,
@@ -163,6 +165,10 @@ impl Engine for Sim {
             return self.stop_in_real_time(Call::BeginStop { id: id.clone(), grace }).await;
         }
         self.order(Call::Stop { id: id.clone(), grace }).await
+    }
+
+    async fn probe(&self, id: &ContainerId, _check: &ProbeCheck, _timeout: Duration) -> Result<ProbeAnswer> {
+        self.look(Op::Inspect, |host| host.probe(id)).await
     }
 
     async fn set_restart(&self, id: &ContainerId, policy: RestartPolicy) -> Result<()> {

@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use super::webhook::{self, Hook, Kind};
 use crate::desired::ident::ServiceId;
 use crate::metrics::Metrics;
-use crate::metrics::api::{Api, ApiError, ApiErrorKind, Approval, Command, HoldRequest, RollbackRequest};
+use crate::metrics::api::{
+    Api, ApiError, ApiErrorKind, Approval, ApproveRequest, Command, HoldRequest, RollbackRequest,
+};
 
 /// Which listener a request came in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,7 @@ enum Verb {
     Retry,
     Hold,
     Release,
+    Approve,
 }
 
 impl Route {
@@ -83,6 +86,7 @@ impl Route {
                     "retry" => Verb::Retry,
                     "hold" => Verb::Hold,
                     "release" => Verb::Release,
+                    "approve" => Verb::Approve,
                     _ => return None,
                 };
                 Self::Order(ServiceId::new(project, service)?, verb)
@@ -208,6 +212,7 @@ fn command(verb: Verb, body: &[u8]) -> Result<Command, ApiError> {
             Command::Hold { message, for_ms }
         }
         Verb::Release => Command::Release,
+        Verb::Approve => Command::Approve { revision: parse::<ApproveRequest>(body)?.revision },
     })
 }
 

@@ -9,6 +9,7 @@ mod process;
 mod service;
 mod storage;
 mod top;
+mod watch;
 
 /// A key of a shape: its name, its default, and an example, which stands below the shape's header.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +39,18 @@ impl Shape {
 /// Every shape, in the order of the reference.
 #[must_use]
 pub fn shapes() -> Vec<&'static Shape> {
-    [top::SHAPES, service::SHAPES, process::SHAPES, network::SHAPES, storage::SHAPES, deploy::SHAPES]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        top::SHAPES,
+        service::SHAPES,
+        process::SHAPES,
+        network::SHAPES,
+        storage::SHAPES,
+        deploy::SHAPES,
+        watch::SHAPES,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The files around every example: paths and texts. An example is one more file of the project, with `override = true`; one
