@@ -103,7 +103,7 @@ fn what_cannot_be_dialled_says_so() {
     let file = plain(
         "web",
         &image,
-        "network_mode = \"container:alone\"\nprobe = { tcp = { port = 8080 }, interval = \"200ms\", threshold = 2 }",
+        "network_mode = \"container:alone\"\nenvironment = { PORT = \"9090\" }\nprobe = { tcp = { port = 8080 }, interval = \"200ms\", threshold = 2 }",
     );
     let name = format!("{}-alone", host.project);
     host.foreign(&name, &image, &["--network", "none"]);
