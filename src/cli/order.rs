@@ -155,12 +155,14 @@ pub(super) fn approve(flags: &Flags, args: &ApproveArgs) -> i32 {
                 },
                 Err(code) => code,
             },
-            Ok(None) if is_token(what) && args.revision.is_none() => out::fail(
-                "no daemon runs, so no removal waits: `evenkeel apply --allow-removals` removes what left the files",
-            ),
             Ok(None) => {
                 let command = Command::Approve { revision: args.revision.clone() };
-                by_itself(&settings, what, &command, Some(&args.waiting), json).await
+                match alone::order(&settings, what, &command).await {
+                    Ok((_, message)) => accepted_as(&Accepted { message }, json),
+                    Err(error) => out::fail(format!(
+                        "no daemon runs, and {error}; removals: `evenkeel apply --allow-removals`"
+                    )),
+                }
             }
             Err(error) => client_failed(error),
         }
@@ -177,8 +179,8 @@ async fn waiting_revision(client: &Client, args: &ApproveArgs) -> Result<Option<
     let known: Vec<ServiceId> = rows.iter().filter_map(|row| ServiceId::parse(&row.service)).collect();
     let id = match pick(&args.what, &known) {
         Ok(id) => id.to_string(),
-        Err(_) if is_token(&args.what) => return Ok(None),
-        Err(error) => return Err(out::fail(error)),
+        Err(error) if args.what.contains('/') => return Err(out::fail(error)),
+        Err(_) => return Ok(None),
     };
     let row = rows.into_iter().find(|row| row.service == id);
     match row.and_then(|row| row.awaiting) {
@@ -187,11 +189,6 @@ async fn waiting_revision(client: &Client, args: &ApproveArgs) -> Result<Option<
             "no revision of {id} waits for approval (evenkeel status shows what does)"
         ))),
     }
-}
-
-/// Removals wait under eight or more hex digits.
-fn is_token(what: &str) -> bool {
-    what.len() >= 8 && what.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn accepted_as(accepted: &Accepted, json: bool) -> i32 {
