@@ -1,3 +1,4 @@
-//! SHELL: registry credentials and image retention.
+//! SHELL: registries, logins for them, and image retention.
 
 pub mod credentials;
+pub mod registry;

@@ -41,6 +41,7 @@ mod plan;
 mod queue;
 mod reconcile;
 mod reference;
+mod registry;
 mod rig;
 mod run;
 mod saved;

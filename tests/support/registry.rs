@@ -23,6 +23,8 @@ pub struct Registry {
     prefix: Vec<String>,
     folder: PathBuf,
     locked: bool,
+    /// Folder of [`super::tls::certificates`].
+    tls: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -43,7 +45,7 @@ impl Registry {
             return None;
         }
         let folder = folder.join("registry");
-        let mut registry = Self { port: free_port(), prefix, folder, locked: false, child: None };
+        let mut registry = Self { port: free_port(), prefix, folder, locked: false, tls: None, child: None };
         fs::create_dir_all(&registry.folder).unwrap();
         registry.up();
         Some(registry)
@@ -59,8 +61,12 @@ impl Registry {
         } else {
             String::new()
         };
+        let tls = self.tls.as_ref().map_or_else(String::new, |folder| {
+            let folder = folder.display();
+            format!("  tls: {{ certificate: {folder}/server.pem, key: {folder}/server-key.pem }}\n")
+        });
         let text = format!(
-            "version: 0.1\n{auth}log: {{ level: warn }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp:\n  addr: 127.0.0.1:{}\n",
+            "version: 0.1\n{auth}log: {{ level: warn }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp:\n  addr: 127.0.0.1:{}\n{tls}",
             self.folder.join("files").display(),
             self.port
         );
@@ -69,6 +75,7 @@ impl Registry {
         let mut command = self.command("docker-registry");
         command.arg("serve").arg(config).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
+        // Over TLS it says in plain words that it was not spoken to over TLS.
         let answers = format!(
             "exec 3<>/dev/tcp/127.0.0.1/{0} && printf 'GET /v2/ HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q HTTP <&3",
             self.port
@@ -90,6 +97,13 @@ impl Registry {
     pub fn lock(&mut self) {
         self.down();
         self.locked = true;
+        self.up();
+    }
+
+    /// From now on it speaks TLS, with the server's certificate of this folder.
+    pub fn over_tls(&mut self, certificates: &Path) {
+        self.down();
+        self.tls = Some(certificates.to_owned());
         self.up();
     }
 
