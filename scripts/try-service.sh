@@ -72,7 +72,7 @@ inside sed -i "1i instance = \"$name\"" /etc/evenkeel/evenkeel.toml
 inside mkdir -p /etc/systemd/system/evenkeel.service.d
 printf '[Service]\nWatchdogSec=6\n' | docker exec -i "$name" tee /etc/systemd/system/evenkeel.service.d/try.conf >/dev/null
 inside systemctl daemon-reload
-inside systemctl restart evenkeel
+inside systemctl restart evenkeel || fail "it does not start under another instance id"
 printf '[services.try]\nimage = "%s"\npull_policy = "never"\ncommand = ["sleep", "infinity"]\nstop_grace_period = "1s"\nrestart = "always"\nnetwork_mode = "none"\n' "$image" |
     docker exec -i "$name" tee /etc/evenkeel/desired/try.toml >/dev/null
 until_true "the service is ready" 60 ready

@@ -14,6 +14,8 @@ use crate::state::condition::ConditionKind;
 
 /// How often the words for people are renewed when no watchdog asks for more.
 const WORDS_EVERY: Duration = Duration::from_secs(10);
+/// In the first moments everything changes, and people look.
+const FIRST: (u32, Duration) = (15, Duration::from_secs(1));
 
 /// Says that evenkeel is ready, and from then on that it is alive, as often as the watchdog asks for. The task ends when it is aborted.
 #[must_use]
@@ -24,6 +26,7 @@ pub(super) fn follow(api: Arc<dyn Api>) -> JoinHandle<()> {
     let every = watchdog.map_or(WORDS_EVERY, |limit| (limit / 3).min(WORDS_EVERY));
     tokio::spawn(async move {
         let mut said = String::new();
+        let mut turns = 0_u32;
         loop {
             match api.healthy() {
                 Ok(()) if watchdog.is_some() => say(&[NotifyState::Watchdog]),
@@ -36,7 +39,8 @@ pub(super) fn follow(api: Arc<dyn Api>) -> JoinHandle<()> {
                 say(&[NotifyState::Status(&words)]);
                 said = words;
             }
-            tokio::time::sleep(every).await;
+            turns = turns.saturating_add(1);
+            tokio::time::sleep(if turns <= FIRST.0 { every.min(FIRST.1) } else { every }).await;
         }
     })
 }

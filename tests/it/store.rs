@@ -145,6 +145,19 @@ fn a_store_of_another_instance_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_store_in_which_nothing_was_ever_recorded_takes_another_instance_id() {
+    let (_base, dir) = filled();
+    let base = TempDir::new().unwrap();
+    let fresh = base.path().join("state");
+    drop(Store::open(&fresh, "evenkeel").unwrap());
+    drop(Store::open(&fresh, "host-2").unwrap());
+    assert_eq!(Store::open_read_only(&fresh).unwrap().instance(), Some("host-2"));
+    // A history alone binds it, too: what it tells of is this instance's.
+    sql(&dir, "DELETE FROM record");
+    assert_eq!(Store::open(&dir, "host-2").unwrap_err().kind(), StoreErrorKind::Refused);
+}
+
+#[test]
 fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     let (_base, dir) = filled();
     sql(&dir, "PRAGMA user_version = 99");

@@ -93,8 +93,11 @@ pub(super) fn open(dir: &Path, instance: &str) -> Result<Connection, StoreError>
     // One that is not ours is left as it is, its log too, which SQLite would move into it when we close.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     check_origin(&connection, path)?;
+    let mut unused = false;
     match stored_instance(&connection, path)? {
         Some(found) if found == instance => {}
+        // A package starts with the default id; whoever gives another one before anything was recorded loses nothing.
+        Some(_) if is_unused(&connection).map_err(failed)? => unused = true,
         Some(found) => {
             return Err(StoreError::OtherInstance {
                 dir: dir.to_owned(),
@@ -120,8 +123,22 @@ pub(super) fn open(dir: &Path, instance: &str) -> Result<Connection, StoreError>
     for query in QUERIES {
         connection.prepare(query).map_err(failed)?;
     }
+    if unused {
+        let take = "UPDATE meta SET value = ?2 WHERE key = ?1";
+        let write = |source| StoreError::database("write to", path, source);
+        connection.execute(take, params![INSTANCE, instance]).map_err(write)?;
+    }
     settle(&connection).map_err(|source| StoreError::database("write to", path, source))?;
     Ok(connection)
+}
+
+/// Nothing was ever written into it.
+fn is_unused(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM record) AND NOT EXISTS (SELECT 1 FROM history) AND NOT EXISTS (SELECT 1 FROM damaged)",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// Proves that it can be written, and that what is in it lasts, before anything is decided on the strength of it.
