@@ -90,6 +90,10 @@ pub struct Settings {
     /// Where the desired state comes from: never empty.
     pub sources: Vec<sources::Source>,
     pub state: PathBuf,
+    /// Where the files of secrets lie, in memory.
+    pub secrets_dir: PathBuf,
+    /// The key with which this host opens encrypted files.
+    pub age_key_file: PathBuf,
     /// The owner label's value. Explicit, never derived from a folder: two instances on one host must differ.
     pub instance: String,
     pub host: String,
@@ -228,6 +232,7 @@ impl Settings {
         if !socket_given {
             settings.socket = settings.state.join("evenkeel.sock");
         }
+        settings.fill_in_secrets();
         settings.warnings = keys::unknown_variables(&sources.environment);
         let tables = match &sources.file {
             Some((path, text)) => sources::tables(path, text, &mut errors),
@@ -237,6 +242,19 @@ impl Settings {
         if errors.is_empty() { Ok(settings) } else { Err(ConfigErrors(errors)) }
     }
 
+    /// What follows from other settings where nobody said it.
+    fn fill_in_secrets(&mut self) {
+        if self.secrets_dir.as_os_str().is_empty() {
+            self.secrets_dir = Path::new("/run/evenkeel").join(&self.instance).join("secrets");
+        }
+        if self.age_key_file.as_os_str().is_empty() {
+            self.age_key_file = self.state.join("age.key");
+        }
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.secrets_dir = absolute(&self.secrets_dir);
+        self.age_key_file = absolute(&self.age_key_file);
+    }
+
     fn defaults(sources: &Sources) -> Self {
         let local = sources.local_desired;
         Self {
@@ -244,6 +262,8 @@ impl Settings {
             repo: sources::Single::default(),
             sources: Vec::new(),
             state: PathBuf::from("/var/lib/evenkeel"),
+            secrets_dir: PathBuf::new(),
+            age_key_file: PathBuf::new(),
             instance: "evenkeel".to_owned(),
             host: sources.host_name.clone(),
             docker_host: None,

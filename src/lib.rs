@@ -18,5 +18,6 @@ pub mod desired;
 pub mod engine;
 pub mod images;
 pub mod metrics;
+pub mod secrets;
 pub mod source;
 pub mod state;

@@ -136,9 +136,10 @@ impl Site<'_> {
 }
 
 async fn site<'a>(settings: &'a Settings, timeout: u64, json: bool) -> Result<Site<'a>, String> {
-    let engine = assemble::engine(settings)?;
+    let secrets = assemble::secrets(settings, false);
+    let engine = assemble::engine(settings, &secrets)?;
     let word = Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
-    let loaded = load(settings, &word, Take::Newest)?;
+    let loaded = load(settings, &word, &secrets, Take::Newest)?;
     let store = Store::open(&settings.state, &settings.instance).map_err(|error| chain(&error))?;
     let records: Arc<dyn Records> = Arc::new(Durable::new(Arc::new(store)));
     Ok(Site { settings, engine, word, records, loaded, only: BTreeSet::new(), timeout, json })
@@ -325,8 +326,10 @@ async fn watched(
         if now != steady.1 {
             steady = (Instant::now(), now);
         }
-        let seen = wanted.as_ref().is_none_or(|digest| *digest == report.host.desired.revision)
-            || start.elapsed() > 3 * STEADY;
+        let seen = wanted.as_ref().is_none_or(|digest| {
+            // What is behind it counts how often the same files meant something else (`controller/refresh.rs`).
+            report.host.desired.revision.split('-').next() == Some(digest)
+        }) || start.elapsed() > 3 * STEADY;
         let settled = |row: &ServiceStatus| row.condition.kind.is_settled();
         if seen && steady.0.elapsed() >= STEADY && report.services.iter().all(settled) {
             return Ok((report, true));

@@ -15,22 +15,31 @@ use crate::controller::records::Records;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::snapshot::{Snapshot, SourceRevision};
 use crate::desired::{self, DesiredState, SourcesLoader};
+use crate::engine::files::Files;
 use crate::engine::{Engine, EngineFacts, Observe, docker};
 use crate::images::credentials::DockerConfig;
 use crate::metrics::Metrics;
+use crate::secrets::{Logins, Secrets};
 use crate::source::read_snapshot;
 
 /// Between two tries to ask an engine that is away where it keeps its files.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
+/// What this host knows of secrets. `read_only`: for commands that change nothing.
+pub(super) fn secrets(settings: &Settings, read_only: bool) -> Arc<Secrets> {
+    let state = std::path::absolute(&settings.state).unwrap_or_else(|_| settings.state.clone());
+    Arc::new(Secrets::new(&state, &settings.secrets_dir, &settings.age_key_file, read_only))
+}
+
 /// The engine on this machine (or where the settings say), with the logins of this user.
 ///
 /// # Errors
 /// A sentence: the address or its certificates cannot be used. Whether anybody answers there is not asked.
-pub(super) fn engine(settings: &Settings) -> Result<Arc<dyn Engine>, String> {
+pub(super) fn engine(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<dyn Engine>, String> {
     let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
     let engine = engine.map_err(|error| error.to_string())?;
-    Ok(Arc::new(engine.with_logins(Arc::new(DockerConfig::of_user()))))
+    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
+    Ok(Arc::new(engine.with_logins(Arc::new(logins)).with_files(Arc::clone(secrets) as Arc<dyn Files>)))
 }
 
 /// What the engine says of itself, as soon as it has said it.
@@ -90,9 +99,10 @@ pub(super) fn parts(
 
 /// Loads snapshots for this host and, as far as it is known by then, for its engine. What has not changed since the last one is
 /// not loaded again.
-pub(super) fn loader(settings: &Settings, word: &Word) -> Loader {
+pub(super) fn loader(settings: &Settings, word: &Word, secrets: &Arc<Secrets>) -> Loader {
     let facts = facts(settings, word);
     let loader = Mutex::new(SourcesLoader::default());
+    let secrets = Arc::clone(secrets);
     Arc::new(move |snapshot: &Snapshot| {
         let mut loader = loader.lock().unwrap_or_else(|poisoned| {
             // It panicked halfway: nothing that it kept is believed.
@@ -100,7 +110,7 @@ pub(super) fn loader(settings: &Settings, word: &Word) -> Loader {
             *half = SourcesLoader::default();
             half
         });
-        let desired::Loaded { state, diagnostics, pins: _ } = loader.load(snapshot, &facts());
+        let desired::Loaded { state, diagnostics, pins: _ } = secrets.load(&mut loader, snapshot, facts());
         (state, diagnostics)
     })
 }
@@ -123,9 +133,14 @@ pub(super) struct Loaded {
 ///
 /// # Errors
 /// A sentence: nothing can be read as a whole.
-pub(super) fn load(settings: &Settings, word: &Word, take: Take) -> Result<Loaded, String> {
+pub(super) fn load(
+    settings: &Settings,
+    word: &Word,
+    secrets: &Arc<Secrets>,
+    take: Take,
+) -> Result<Loaded, String> {
     let Read { snapshot, directories } = sources::read(settings, take, &facts(settings, word))?;
-    let (desired, problems) = loader(settings, word)(&snapshot);
+    let (desired, problems) = loader(settings, word, secrets)(&snapshot);
     Ok(Loaded { snapshot, directories, desired, problems })
 }
 

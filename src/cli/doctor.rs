@@ -2,6 +2,7 @@
 
 mod checks;
 mod repositories;
+mod secrets;
 
 use clap::Args;
 use serde::Serialize;

@@ -17,6 +17,7 @@ use crate::controller::store::Store;
 use crate::controller::wish::Wish;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::{ServiceId, ServiceName};
+use crate::desired::provided::Answers;
 use crate::desired::snapshot::{HostFacts, Platform};
 use crate::desired::{DesiredState, Loaded, SourcesLoader, Wanted};
 use crate::engine::{CountUp, EngineFacts, Observe, docker};
@@ -58,6 +59,8 @@ pub(super) fn host_facts(settings: &Settings, facts: Option<&EngineFacts>) -> Ho
         engine_version: facts.map(|facts| facts.version.clone()),
         platform: Some(platform(facts)),
         home: std::env::var("HOME").ok().filter(|home| !home.is_empty()),
+        provided: settings.secrets_dir.to_string_lossy().into_owned(),
+        answers: Answers::default(),
     }
 }
 
@@ -77,7 +80,9 @@ pub(super) fn desired(settings: &Settings, facts: Option<&EngineFacts>) -> Resul
     let host = host_facts(settings, facts);
     let known = host.clone();
     let read = sources::read(settings, Take::Applied, &(Arc::new(move || known.clone()) as Facts))?;
-    let Loaded { state, diagnostics, pins: _ } = SourcesLoader::default().load(&read.snapshot, &host);
+    let secrets = super::assemble::secrets(settings, true);
+    let Loaded { state, diagnostics, pins: _ } =
+        secrets.load(&mut SourcesLoader::default(), &read.snapshot, host);
     let sources = sources::statuses(settings, Some(&read.snapshot));
     Ok(Desired { state, problems: diagnostics, sources })
 }

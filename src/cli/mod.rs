@@ -20,6 +20,7 @@ mod revisions;
 mod run;
 mod saved;
 pub mod schema;
+mod secret;
 mod service;
 pub mod show;
 mod simulated;
@@ -107,6 +108,8 @@ pub enum Commands {
     Approve(order::ApproveArgs),
     /// Show what a service's containers print
     Logs(logs::LogsArgs),
+    /// Set, list and encrypt secrets of this host
+    Secret(secret::SecretArgs),
     /// Check the engine, permissions, paths, clock and disk
     Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of the files, for editors, or the reference of the language
@@ -135,6 +138,7 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Release(args) => order::release(flags, args),
         Commands::Approve(args) => order::approve(flags, args),
         Commands::Logs(args) => logs::run(flags, args),
+        Commands::Secret(args) => secret::run(flags, args),
         Commands::Doctor(args) => doctor::run(flags, args),
         Commands::Schema(args) => schema::run(args),
         Commands::Completions(args) => completions::run(args),

@@ -1,15 +1,19 @@
 //! `evenkeel observe`: what a plan needs to know of this host, as JSON, to plan against it elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::context::{block_on, chain, settings};
-use super::{look, out, sources};
+use super::sources::{self, Facts, Take};
+use super::{assemble, look, out};
 use crate::config::{Flags, Settings};
 use crate::controller::observation::{Observation, Observer, observe};
 use crate::controller::records::{Durable, Records};
 use crate::controller::store::Store;
+use crate::desired::SourcesLoader;
+use crate::desired::provided::Ask;
 use crate::note;
 
 #[derive(Debug, Args)]
@@ -46,6 +50,8 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
     let engine = Arc::new(look::docker(settings)?);
     // The files are not looked at, only where they are: their problems are for `validate`.
     let root = sources::root(settings);
+    let provided = settings.secrets_dir.to_string_lossy();
+    let contents = contents(settings);
     let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
     let records = store.load_all().map_err(|error| chain(&error))?;
     let session = Durable::new(Arc::new(store)).session().await.map_err(|error| error.to_string())?;
@@ -60,12 +66,26 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
         home: home.as_deref(),
         state: &state,
         repositories: sources::repositories(&settings.sources),
+        provided: &provided,
+        contents,
         limits: settings.limits,
         records,
         session,
         salt: salt()?,
     };
     observe(observer).await.map_err(|error| error.to_string())
+}
+
+/// What the files on this host ask for. Without files nothing is known of it, and whatever a plan elsewhere asks for looks changed.
+fn contents(settings: &Settings) -> BTreeMap<Ask, String> {
+    let secrets = assemble::secrets(settings, true);
+    let facts: Facts = {
+        let settings = settings.clone();
+        Arc::new(move || look::host_facts(&settings, None))
+    };
+    let Ok(read) = sources::read(settings, Take::Applied, &facts) else { return BTreeMap::new() };
+    secrets.load(&mut SourcesLoader::default(), &read.snapshot, facts());
+    secrets.contents()
 }
 
 /// The kernel's randomness: nobody has a table of digests for it.

@@ -12,6 +12,7 @@ use crate::config::{Flags, Settings};
 use crate::controller::observation::Observation;
 use crate::controller::saved::SavedPlan;
 use crate::desired::ident::ServiceId;
+use crate::desired::snapshot::HostFacts;
 use crate::desired::{self, SourcesLoader};
 use crate::note;
 
@@ -51,8 +52,11 @@ impl Remote {
             );
         }
         let snapshot = if of_repository { read.snapshot } else { observation.placed(read.snapshot) };
+        let mut loader = SourcesLoader::default();
+        let asking = loader.load(&snapshot, &facts).state;
+        let facts = HostFacts { answers: observation.answers(&asking), ..facts };
         let desired::Loaded { state: desired, diagnostics: problems, pins: _ } =
-            SourcesLoader::default().load(&snapshot, &facts);
+            loader.load(&snapshot, &facts);
         let directories = read.directories;
         Ok(Self { observation, loaded: Loaded { snapshot, directories, desired, problems } })
     }

@@ -117,7 +117,7 @@ async fn plan(settings: &Settings, args: &PlanArgs) -> Result<Planned, String> {
         EngineKind::Simulated => Arc::new(sim::Sim::from(sim::Host::any_image())),
     };
     let word = Word::of(Arc::clone(&engine)).await;
-    let loaded = load(settings, &word, Take::Preview)?;
+    let loaded = load(settings, &word, &super::assemble::secrets(settings, true), Take::Preview)?;
     let known: Vec<ServiceId> = loaded.desired.services.keys().cloned().collect();
     let only: BTreeSet<ServiceId> = pick_all(&args.services, &known)?.into_iter().collect();
     let store = match args.engine {

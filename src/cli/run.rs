@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,8 +14,10 @@ use super::context::{chain, settings};
 use super::sources::{self, Inbounds};
 use super::{assemble, out, simulated, supervise};
 use crate::config::{DaemonFlags, Flags, Listen, Settings};
+use crate::controller::inbound::Inbound;
 use crate::controller::progress::Silent;
 use crate::controller::records::{Durable, Records};
+use crate::controller::refresh::Refreshed;
 use crate::controller::run::{Daemon, Setup};
 use crate::controller::store::{Store, StoreHealth};
 use crate::controller::trigger::Signal;
@@ -22,6 +26,7 @@ use crate::engine::{Engine, Observe};
 use crate::metrics::Metrics;
 use crate::metrics::api::Api;
 use crate::metrics::server::{Hook, Server};
+use crate::secrets::Secrets;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -125,20 +130,25 @@ async fn setup(
     store: Arc<Store>,
     metrics: Arc<Metrics>,
 ) -> Result<(Setup, Vec<Hook>), String> {
+    let secrets = assemble::secrets(settings, kind == EngineKind::Simulated);
     let sim = (kind == EngineKind::Simulated).then(simulated::engine);
     let engine: Arc<dyn Engine> = match &sim {
-        None => assemble::engine(settings)?,
+        None => assemble::engine(settings, &secrets)?,
         Some(sim) => Arc::new(sim.clone()),
     };
     let word = assemble::Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
-    let load = assemble::loader(settings, &word);
+    let load = assemble::loader(settings, &word, &secrets);
     let load = match sim {
         Some(sim) => simulated::with_what_is_built_here(load, sim),
         None => load,
     };
     clear_copies(settings, &store);
+    if kind == EngineKind::Docker {
+        restore_secrets(&secrets, &store);
+    }
     let Inbounds { inbound, board, hooks } =
         sources::follow(settings, &assemble::facts(settings, &word), &metrics)?;
+    let inbound = refreshed(inbound, &secrets, &store, kind);
     let records: Arc<dyn Records> = Arc::new(Durable::new(store));
     let setup = Setup {
         parts: assemble::parts(settings, (engine, &word), records, metrics, Arc::new(Silent)),
@@ -166,6 +176,57 @@ fn clear_copies(settings: &Settings, store: &Store) {
             sources::clear_copies(settings, &named.collect());
         }
         Err(error) => tracing::warn!(%error, "old copies of repository files are not cleared away"),
+    }
+}
+
+/// How often it is looked whether a secret or a file of the host has changed.
+const LOOK_AT_SECRETS: Duration = Duration::from_secs(10);
+/// Looks between two times that what nobody needs is removed.
+const LOOKS_A_CLEARING: u32 = 360;
+
+/// After a reboot nothing is left of the files that containers mount. What ran then is down until they are back.
+fn restore_secrets(secrets: &Secrets, store: &Store) {
+    match store.load_all() {
+        Ok(records) => {
+            let kept = records.values().flat_map(|record| &record.revisions);
+            let missing = secrets.restore(kept.map(|kept| &*kept.spec));
+            if missing > 0 {
+                tracing::warn!(
+                    missing,
+                    "files of secrets that kept revisions have cannot be put back; a start that needs one will say why"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "files of secrets are put back when they are needed"),
+    }
+}
+
+/// The same sources, said again when a secret or a file of the host has changed.
+fn refreshed(
+    inbound: Box<dyn Inbound>,
+    secrets: &Arc<Secrets>,
+    store: &Arc<Store>,
+    kind: EngineKind,
+) -> Box<dyn Inbound> {
+    let (secrets, store) = (Arc::clone(secrets), Arc::clone(store));
+    let looks = AtomicU32::new(0);
+    let stale = Arc::new(move || {
+        let due = looks.fetch_add(1, Ordering::Relaxed) % LOOKS_A_CLEARING == LOOKS_A_CLEARING - 1;
+        if due && kind == EngineKind::Docker {
+            clear_secrets(&secrets, &store);
+        }
+        secrets.is_stale()
+    });
+    Box::new(Refreshed::new(inbound, stale, LOOK_AT_SECRETS))
+}
+
+fn clear_secrets(secrets: &Secrets, store: &Store) {
+    // Without the records nobody knows what is needed.
+    let Ok(records) = store.load_all() else { return };
+    let kept = records.values().flat_map(|record| &record.revisions);
+    let removed = secrets.clear(kept.map(|kept| &*kept.spec));
+    if removed > 0 {
+        tracing::info!(removed, "values of secrets that no kept revision has were removed");
     }
 }
 

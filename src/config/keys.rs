@@ -29,12 +29,14 @@ const fn flagged(
 }
 
 /// In the order of the documentation.
-pub(super) static KEYS: [Key; 24] = [
+pub(super) static KEYS: [Key; 26] = [
     key("desired", |s, text| path(text).map(|value| s.desired = value)),
     key("repo", |s, text| sources::address(text).map(|()| s.repo.url = Some(text.to_owned()))),
     key("branch", |s, text| git::reference(text).map(|value| s.repo.branch = Some(value))),
     key("path", |s, text| git::folder(text).map(|value| s.repo.path = Some(value))),
     key("state", |s, text| path(text).map(|value| s.state = value)),
+    key("secrets_dir", |s, text| path(text).map(|value| s.secrets_dir = value)),
+    key("age_key_file", |s, text| path(text).map(|value| s.age_key_file = value)),
     key("instance", |s, text| name(text).map(|value| s.instance = value)),
     key("host", |s, text| name(text).map(|value| s.host = value)),
     flagged("docker_host", "--docker-host", |s, text| engine(text).map(|value| s.docker_host = Some(value))),

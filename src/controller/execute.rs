@@ -4,7 +4,7 @@
 //! done unless it still carries our labels (invariant I1). Calls are never cancelled: the engine's implementation runs each
 //! to its end in a task of its own, and an answer that never comes is the outcome `Unknown`, not a failure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,11 @@ impl Executor<'_> {
             Step::SetResources { id, resources } => {
                 self.fresh("set resources of", id).await?;
                 self.engine.set_resources(id, resources).await?;
+            }
+            Step::Deliver { id, files, signal } => {
+                self.fresh("deliver files to", id).await?;
+                let files = files.iter().map(|(path, file)| (path.clone(), file.content.clone())).collect();
+                self.engine.deliver(id, &files, signal.as_deref()).await?;
             }
             Step::Rename { id, name } => {
                 self.fresh("rename", id).await?;
@@ -211,6 +216,14 @@ pub fn describe(step: &Step, names: &BTreeMap<ContainerId, String>) -> String {
             format!("set restart policy of {} to {}", name(id), policy.words())
         }
         Step::SetResources { id, .. } => format!("set resources of {}", name(id)),
+        Step::Deliver { id, files, signal } => {
+            let shown: BTreeSet<&str> = files.values().map(|file| file.shown.as_str()).collect();
+            let shown = shown.into_iter().collect::<Vec<_>>().join(" and ");
+            match signal {
+                Some(signal) => format!("give {} the new {shown} and send it {signal}", name(id)),
+                None => format!("give {} the new {shown}", name(id)),
+            }
+        }
         Step::Rename { id, name: new } => format!("rename {} to {new}", name(id)),
         Step::Connect { id, network, .. } => format!("connect {} to network {network}", name(id)),
         Step::Disconnect { id, network, .. } => format!("disconnect {} from network {network}", name(id)),

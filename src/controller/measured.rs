@@ -136,6 +136,14 @@ impl Engine for Measured {
     async fn set_resources(&self, id: &ContainerId, resources: &Resources) -> Result<()> {
         self.time("update", self.engine.set_resources(id, resources)).await
     }
+    async fn deliver(
+        &self,
+        id: &ContainerId,
+        files: &BTreeMap<String, String>,
+        signal: Option<&str>,
+    ) -> Result<()> {
+        self.time("kill", self.engine.deliver(id, files, signal)).await
+    }
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
         self.time("rename", self.engine.rename(id, name)).await
     }

@@ -24,6 +24,7 @@ pub mod progress;
 pub mod queue;
 pub mod reconcile;
 pub mod records;
+pub mod refresh;
 pub mod relist;
 pub mod run;
 pub mod saved;

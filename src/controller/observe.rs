@@ -67,6 +67,7 @@ impl Scenery {
             | Step::Stop { .. }
             | Step::SetRestart { .. }
             | Step::SetResources { .. }
+            | Step::Deliver { .. }
             | Step::Rename { .. }
             | Step::SaveLogs { .. }
             | Step::Remove { .. } => false,
@@ -88,6 +89,7 @@ impl Scenery {
             | Step::Stop { .. }
             | Step::SetRestart { .. }
             | Step::SetResources { .. }
+            | Step::Deliver { .. }
             | Step::Rename { .. }
             | Step::SaveLogs { .. }
             | Step::Remove { .. } => true,

@@ -241,7 +241,7 @@ fn collect_places(table: &Table, folder: &str, found: &mut BTreeSet<String>) {
         }
     }
     for object in ["configs", "secrets", "builds"].into_iter().flat_map(objects) {
-        for key in ["file", "age", "context"] {
+        for key in ["file", "age", "sops", "context"] {
             note(object.get(key).and_then(|entry| entry.value.as_str()));
         }
     }

@@ -19,6 +19,7 @@ pub mod parse;
 mod pauses;
 mod position;
 pub mod probe;
+pub mod provided;
 mod redact;
 pub mod secret;
 pub mod snapshot;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use diagnostic::Diagnostic;
 use hash::SpecHash;
 use ident::{ProjectName, ServiceId};
+use provided::{Credential, Provided, ProvidedId};
 use spec::{NetworkSpec, ServiceSpec, VolumeSpec};
 
 /// What is wanted of one service.
@@ -90,6 +92,10 @@ pub struct DesiredState {
     pub broken: BTreeMap<String, Vec<Diagnostic>>,
     pub guard: Guard,
     pub pauses: Pauses,
+    /// Secrets and configs that the files declare.
+    pub provided: BTreeMap<ProvidedId, Provided>,
+    /// Logins by host.
+    pub credentials: BTreeMap<String, Credential>,
 }
 
 /// `[policy.guard]` and `[policy.prune]`.

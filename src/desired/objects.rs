@@ -36,6 +36,9 @@ pub(super) struct Objects {
     pub services: BTreeMap<String, Object>,
     pub networks: BTreeMap<String, Object>,
     pub volumes: BTreeMap<String, Object>,
+    pub configs: BTreeMap<String, Object>,
+    pub secrets: BTreeMap<String, Object>,
+    pub credentials: BTreeMap<String, Object>,
 }
 
 impl Objects {
@@ -44,12 +47,15 @@ impl Objects {
             "services" => Some(&mut self.services),
             "networks" => Some(&mut self.networks),
             "volumes" => Some(&mut self.volumes),
+            "configs" => Some(&mut self.configs),
+            "secrets" => Some(&mut self.secrets),
+            "credentials" => Some(&mut self.credentials),
             _ => None,
         }
     }
 }
 
-const KINDS: [&str; 3] = ["services", "networks", "volumes"];
+const KINDS: [&str; 6] = ["services", "networks", "volumes", "configs", "secrets", "credentials"];
 
 /// Merges the files of a project, given in path order: the plain ones, then the override files.
 pub(super) fn gather(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::provided::Answers;
 use super::tree::Tree;
 
 /// A path below the root of the desired state: `/`-separated, no `.` or `..` parts, never absolute.
@@ -131,6 +132,10 @@ pub struct HostFacts {
     pub platform: Option<Platform>,
     /// Home of the user the controller runs as, for `~` in bind sources.
     pub home: Option<String>,
+    /// Where on this host the files of secrets and configs lie.
+    pub provided: String,
+    /// What has been found out about the secrets and configs.
+    pub answers: Answers,
 }
 
 /// As the engine names them: `linux`, `x86_64`.

@@ -210,7 +210,8 @@ fn join(mut one: DesiredState, mut other: DesiredState) -> DesiredState {
     // What the first one defines stands; of a project that both define every service is frozen.
     pause_by_project(&mut one);
     pause_by_project(&mut other);
-    let DesiredState { services, networks, volumes, projects, broken, guard, pauses } = other;
+    let DesiredState { services, networks, volumes, projects, broken, guard, pauses, provided, credentials } =
+        other;
     one.pauses.host = one.pauses.host.or(pauses.host);
     one.pauses.everywhere = one.pauses.everywhere.or(pauses.everywhere);
     one.pauses.projects.extend(pauses.projects);
@@ -223,6 +224,12 @@ fn join(mut one: DesiredState, mut other: DesiredState) -> DesiredState {
     });
     volumes.into_iter().for_each(|(name, spec)| {
         one.volumes.entry(name).or_insert(spec);
+    });
+    provided.into_iter().for_each(|(id, provided)| {
+        one.provided.entry(id).or_insert(provided);
+    });
+    credentials.into_iter().for_each(|(host, credential)| {
+        one.credentials.entry(host).or_insert(credential);
     });
     one.projects.extend(projects);
     one.broken.extend(broken);

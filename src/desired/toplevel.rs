@@ -8,16 +8,27 @@ use super::node::{Entry, Node, Table, Value};
 use super::suggest::nearest;
 
 /// Keys of any state file.
-const KNOWN: [&str; 10] = [
-    "services", "networks", "volumes", "vars", "defaults", "policy", "name", "override", "reset", "on_hosts",
+const KNOWN: [&str; 13] = [
+    "services",
+    "networks",
+    "volumes",
+    "configs",
+    "secrets",
+    "credentials",
+    "vars",
+    "defaults",
+    "policy",
+    "name",
+    "override",
+    "reset",
+    "on_hosts",
 ];
 
 /// Keys of fleet.toml alone.
 const FLEET_ONLY: [&str; 2] = ["hosts", "ignore"];
 
 /// Tables of the language that a later version brings. Dropping them silently would be a lie.
-const LATER: [&str; 8] =
-    ["jobs", "builds", "artifacts", "configs", "secrets", "include", "notify", "credentials"];
+const LATER: [&str; 5] = ["jobs", "builds", "artifacts", "include", "notify"];
 
 /// Reports everything at the top of a file that is not understood.
 pub(super) fn check(file: &StateFile, diagnostics: &mut Vec<Diagnostic>) {
@@ -39,7 +50,7 @@ pub(super) fn check(file: &StateFile, diagnostics: &mut Vec<Diagnostic>) {
 fn check_entry(file: &StateFile, entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let key = entry.key.as_str();
     let expected = match key {
-        "services" | "networks" | "volumes" | "vars" | "policy" => {
+        "services" | "networks" | "volumes" | "configs" | "secrets" | "credentials" | "vars" | "policy" => {
             table_of(&entry.value, key, diagnostics);
             return;
         }

@@ -4,6 +4,7 @@
 pub mod convert;
 pub mod docker;
 pub mod error;
+pub mod files;
 pub mod recorded;
 pub mod registry;
 pub mod sim;
@@ -202,6 +203,14 @@ pub trait Engine: Observe {
     }
     async fn set_restart(&self, id: &ContainerId, policy: RestartPolicy) -> Result<()>;
     async fn set_resources(&self, id: &ContainerId, resources: &Resources) -> Result<()>;
+    /// Puts new content, by its name, into files that the container has mounted (by their path on the host), and sends it a signal. Without
+    /// one it need not run.
+    async fn deliver(
+        &self,
+        id: &ContainerId,
+        files: &BTreeMap<String, String>,
+        signal: Option<&str>,
+    ) -> Result<()>;
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()>;
     /// Keeps volumes, always. `force` only for a container the engine calls dead.
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<()>;

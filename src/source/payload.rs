@@ -1,4 +1,5 @@
-//! Which files besides TOML and `.env` belong to the desired state: those that `env_file`, `label_file` and a seccomp profile name.
+//! Which files besides TOML and `.env` belong to the desired state: those that `env_file`, `label_file`, a seccomp profile, and the
+//! definitions of secrets and configs name.
 //!
 //! Reading more would let every log or database file below the directory count as a change of the desired state. This looks
 //! for these keys and judges nothing: the loader does that.
@@ -12,6 +13,9 @@ use crate::desired::snapshot::RelPath;
 const KEYS: [&str; 2] = ["env_file", "label_file"];
 /// Its entries name a file only as `seccomp=<file>` (or with Compose's older colon).
 const OPTIONS: &str = "security_opt";
+/// Tables at the top whose entries name a file, and the keys under which they do.
+const DEFINITIONS: [&str; 2] = ["secrets", "configs"];
+const FILES: [&str; 3] = ["file", "age", "sops"];
 /// Deeper than any key of the language stands.
 const DEPTH: usize = 16;
 
@@ -38,9 +42,10 @@ impl Named {
 /// The files that the TOML in `folder` names. Text with syntax errors gives what could be read of it.
 pub(super) fn named(folder: &str, text: &str) -> BTreeSet<Named> {
     let mut found = BTreeSet::new();
-    if KEYS.iter().chain([&OPTIONS]).any(|key| text.contains(key)) {
+    if KEYS.iter().chain([&OPTIONS]).chain(&DEFINITIONS).any(|key| text.contains(key)) {
         let (table, _) = DeTable::parse_recoverable(text);
         search(folder, table.get_ref(), DEPTH, &mut found);
+        definitions(folder, table.get_ref(), &mut found);
     }
     found
 }
@@ -53,6 +58,20 @@ fn search(folder: &str, table: &DeTable<'_>, depth: usize, found: &mut BTreeSet<
             profiles(folder, value.get_ref(), found);
         } else if let (DeValue::Table(inner), Some(depth)) = (value.get_ref(), depth.checked_sub(1)) {
             search(folder, inner, depth, found);
+        }
+    }
+}
+
+fn definitions(folder: &str, table: &DeTable<'_>, found: &mut BTreeSet<Named>) {
+    for kind in DEFINITIONS {
+        let Some(DeValue::Table(all)) = table.get(kind).map(toml::Spanned::get_ref) else { continue };
+        for entry in all.values() {
+            let DeValue::Table(entry) = entry.get_ref() else { continue };
+            for key in FILES {
+                if let Some(DeValue::String(text)) = entry.get(key).map(toml::Spanned::get_ref) {
+                    found.extend(place(folder, text));
+                }
+            }
         }
     }
 }
@@ -150,6 +169,13 @@ mod tests {
     fn a_seccomp_profile_is_found_and_other_security_options_are_none() {
         let options = "security_opt = ['no-new-privileges:true', 'seccomp=unconfined', 'seccomp:files/a.json', 'seccomp=./b.json']";
         check("shop", &format!("[services.web]\n{options}"), &["shop/b.json", "shop/files/a.json"]);
+    }
+
+    #[test]
+    fn files_of_secrets_and_configs_are_found() {
+        let text = "[secrets]\na = { age = 'files/a.age' }\nb.sops = 'b.yaml'\n[configs.c]\nfile = './c.ini'\ncontent = 'x'";
+        check("shop", text, &["shop/b.yaml", "shop/c.ini", "shop/files/a.age"]);
+        check("shop", "[secrets.a]\nfile = '/etc/a'\n[services.web]\nsecrets = ['a']", &[]);
     }
 
     #[test]

@@ -184,6 +184,7 @@ impl<'a> Pass<'a> {
         let there: BTreeMap<&ContainerId, &ObservedContainer> =
             observed.containers.iter().map(|c| (&c.id, c)).collect();
         self.record.containers.retain(|id| there.contains_key(id));
+        self.record.told.retain(|id, _| there.contains_key(id));
         self.record.containers.extend(there.keys().map(|id| (*id).clone()));
         self.record.stopped.retain(|id| there.get(id).is_some_and(|c| !c.status.is_up()));
         self.memo.gates.retain(|id, _| there.contains_key(id));

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::words::{Billionths, Duration, Size, Words};
 use crate::desired::spec::{
-    ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveSpec, Logging, Policy, Resources, ServiceSpec,
-    UpdateConfig,
+    ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Policy, Resources,
+    ServiceSpec, UpdateConfig,
 };
 
 /// One field that differs. Values are shown as people would write them (`words`); secrets only as digests.
@@ -200,11 +200,23 @@ impl Differences {
     }
 
     fn live(&mut self, old: &LiveSpec, new: &LiveSpec) {
-        let LiveSpec { restart, resources, networks, container_name } = old;
+        let LiveSpec { restart, resources, networks, container_name, files } = old;
         self.value("restart", restart, &new.restart, Effect::Live);
         self.resources(resources, &new.resources);
         self.networks(networks, &new.networks);
         self.text("container_name", container_name.as_ref(), new.container_name.as_ref(), Effect::Live);
+        self.files(files, &new.files);
+    }
+
+    /// Told by the name of their content: where they lie says nothing to anybody.
+    fn files(&mut self, old: &BTreeMap<String, LiveFile>, new: &BTreeMap<String, LiveFile>) {
+        for (path, file) in new {
+            let Some(before) = old.get(path) else { continue };
+            let LiveFile { content, signal, shown } = before;
+            let shown = shown.replace(' ', ".");
+            self.text(&shown, Some(content), Some(&file.content), Effect::Live);
+            self.text(&format!("{shown}.on_change"), Some(signal), Some(&file.signal), Effect::None);
+        }
     }
 
     fn resources(&mut self, old: &Resources, new: &Resources) {

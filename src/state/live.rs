@@ -1,11 +1,12 @@
 //! What the engine changes while a container runs: limits, restart policy, networks, name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::observed::{ObservedContainer, ObservedService};
 use super::plan::Step;
+use super::record::Record;
 use crate::desired::ident::ServiceId;
-use crate::desired::spec::{Endpoint, NetworkMode, Resources, ServiceSpec};
+use crate::desired::spec::{Endpoint, LiveFile, NetworkMode, Resources, ServiceSpec};
 
 /// Can `update` lead from `old` to `new`? Every limit can be set, changed and taken off (the engine's adapter knows the values that mean
 /// "none"), but `cpus` and a quota are two ways to say the same, and the engine refuses to go from one to the other.
@@ -32,6 +33,37 @@ pub fn network_id(observed: &ObservedService, name: &str, owner: &str) -> Option
         network.labels.get(super::observed::label::OWNER).is_some_and(|label| label == owner)
     });
     ours.or_else(|| all.first()).map(|network| network.id.clone())
+}
+
+/// The step that brings the files which change under a running container to the spec, with its cause. `running`: it is told by a signal;
+/// else it will read them when it is started.
+#[must_use]
+pub fn undelivered(
+    spec: &ServiceSpec,
+    record: &Record,
+    container: &ObservedContainer,
+    running: bool,
+) -> Option<(Step, String)> {
+    let told = record.told.get(&container.id);
+    let is_old = |(path, file): &(&String, &LiveFile)| {
+        told.and_then(|told| told.get(*path)).is_none_or(|content| *content != file.content)
+    };
+    let (_, first) = spec.live.files.iter().find(is_old)?;
+    // One signal a step: files that want another one come next.
+    let same = |(_, file): &(&String, &LiveFile)| !running || file.signal == first.signal;
+    let files: BTreeMap<String, LiveFile> = spec
+        .live
+        .files
+        .iter()
+        .filter(is_old)
+        .filter(same)
+        .map(|(path, file)| (path.clone(), file.clone()))
+        .collect();
+    let shown: BTreeSet<&str> = files.values().map(|file| file.shown.as_str()).collect();
+    let shown: Vec<&str> = shown.into_iter().collect();
+    let cause = format!("{} changed", shown.join(" and "));
+    let signal = running.then(|| first.signal.clone());
+    Some((Step::Deliver { id: container.id.clone(), files, signal }, cause))
 }
 
 /// The next step that brings a running container's limits and networks to the spec, with its cause.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::observed::{ContainerId, ImageFacts, ImageId, OwnLabels};
 use super::record::RevisionId;
 use crate::desired::spec::{
-    ContainerSpec, Endpoint, LiveSpec, NetworkSpec, Resources, RestartPolicy, VolumeSpec,
+    ContainerSpec, Endpoint, LiveFile, LiveSpec, NetworkSpec, Resources, RestartPolicy, VolumeSpec,
 };
 
 /// One call to the engine.
@@ -47,6 +47,12 @@ pub enum Step {
     SetResources {
         id: ContainerId,
         resources: Resources,
+    },
+    /// Put new content into files that the container has open, and tell it. Without a signal: before it is started.
+    Deliver {
+        id: ContainerId,
+        files: BTreeMap<String, LiveFile>,
+        signal: Option<String>,
     },
     Rename {
         id: ContainerId,

@@ -83,6 +83,9 @@ pub struct Record {
     pub watch: Option<Watch>,
     /// Containers of dependencies with `restart = true` that this service's containers were started under.
     pub started_under: BTreeMap<String, BTreeMap<ContainerId, Option<EngineStamp>>>,
+    /// Which content of the files that change while it runs each container was told of last, by their path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<ContainerId, BTreeMap<String, String>>,
     /// File (relative) that defined the service when it was last desired: tells a broken file's services.
     pub source: String,
     /// Revisions ever made, for a number people can talk about.

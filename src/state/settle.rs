@@ -1,12 +1,14 @@
 //! What an answer of the engine changes in what we remember.
 
+use std::collections::BTreeMap;
+
 use super::observed::{ContainerId, EngineSession};
 use super::plan::{Failure, Outcome, Planned, Step};
 use super::record::{
     Attempts, GateWindow, HistoryEntry, HistoryEvent, Memo, Record, RevisionId, UnsettledOp,
 };
 use super::time::Now;
-use crate::desired::spec::RestartPolicy;
+use crate::desired::spec::{LiveFile, RestartPolicy};
 
 /// A container that ran this long before it needed another start begins its count anew.
 const CALM_MS: u64 = 10 * 60_000;
@@ -29,9 +31,11 @@ pub fn settle(
         (Step::Pull { .. }, Outcome::Failed { kind, text }) => {
             memo.pull = Some(bump(memo.pull.take(), *kind, text, now))
         }
-        (Step::Create(_), Outcome::Created(id)) => {
+        (Step::Create(creation), Outcome::Created(id)) => {
             record.containers.insert(id.clone());
+            tell(record, id, &creation.live.files);
         }
+        (Step::Deliver { id, files, .. }, Outcome::Done) => tell(record, id, files),
         (Step::Start { id }, outcome) => settle_start(record, memo, id, outcome, session, now),
         (Step::SetRestart { id, policy }, outcome) => settle_policy(record, id, *policy, outcome),
         (Step::Remove { id, .. }, Outcome::Done) => forget(record, memo, id),
@@ -45,6 +49,14 @@ pub fn settle(
         _ => {}
     }
     history(record, planned, outcome, now)
+}
+
+/// The container has these contents, or will read them when it is started.
+fn tell(record: &mut Record, id: &ContainerId, files: &BTreeMap<String, LiveFile>) {
+    if !files.is_empty() {
+        let told = files.iter().map(|(path, file)| (path.clone(), file.content.clone()));
+        record.told.entry(id.clone()).or_default().extend(told);
+    }
 }
 
 fn keep_evidence(record: &mut Record, revision: &RevisionId, text: String) {
@@ -148,6 +160,7 @@ fn drop_note(record: &mut Record, id: &ContainerId, op: UnsettledOp) {
 fn forget(record: &mut Record, memo: &mut Memo, id: &ContainerId) {
     record.containers.remove(id);
     record.stopped.remove(id);
+    record.told.remove(id);
     record.unsettled.retain(|note| note.container != *id);
     memo.gates.remove(id);
     memo.starts.remove(id);
@@ -157,9 +170,13 @@ fn forget(record: &mut Record, memo: &mut Memo, id: &ContainerId) {
 /// Repairs and live changes of a good revision are history too; what a roll-out does is told by its start and its end.
 fn history(record: &Record, planned: &Planned, outcome: &Outcome, now: Now) -> Vec<HistoryEntry> {
     let event = match (&planned.step, outcome) {
-        (Step::SetResources { .. } | Step::Connect { .. } | Step::Disconnect { .. }, Outcome::Done) => {
-            HistoryEvent::Updated
-        }
+        (
+            Step::SetResources { .. }
+            | Step::Connect { .. }
+            | Step::Disconnect { .. }
+            | Step::Deliver { signal: Some(_), .. },
+            Outcome::Done,
+        ) => HistoryEvent::Updated,
         (Step::Start { .. }, Outcome::Done) if record.intent.is_none() && record.rolling_back.is_none() => {
             HistoryEvent::Repaired
         }

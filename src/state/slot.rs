@@ -126,6 +126,11 @@ impl<'a> Pass<'a> {
         container: &ObservedContainer,
         verdict: &Verdict,
     ) -> Slot {
+        let told = live::undelivered(roll.spec(), &self.record, container, true);
+        if let Some((step, why)) = told {
+            self.step(Some(slot), step, why);
+            return Slot::Busy;
+        }
         let next =
             live::next(self.inputs.id, roll.spec(), container, self.inputs.observed, self.inputs.owner);
         if let Some((step, why)) = next {
@@ -230,6 +235,9 @@ impl<'a> Pass<'a> {
             && let Some(state) = self.clear_the_way(slot, roll, view)
         {
             return state;
+        }
+        if let Some((step, why)) = live::undelivered(roll.spec(), &self.record, container, false) {
+            self.step(Some(slot), step, why);
         }
         let why = self.start_cause(roll, container);
         self.step(Some(slot), Step::Start { id: container.id.clone() }, why);

@@ -83,6 +83,7 @@ fn writes(host: &Running) -> u64 {
         Op::Stop,
         Op::SetRestart,
         Op::SetResources,
+        Op::Deliver,
         Op::Rename,
         Op::Remove,
         Op::Connect,

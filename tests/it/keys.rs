@@ -5,6 +5,7 @@ mod files;
 mod network;
 mod objects;
 mod process;
+mod provided;
 mod same;
 mod security;
 mod storage;
@@ -34,7 +35,9 @@ pub fn file(lines: &str) -> String {
         "[services.web]\n{image}{lines}\n\n\
          [services.db]\nimage = \"db:1\"\n\n[services.cache]\nimage = \"cache:1\"\n\n\
          [networks]\nfront = {{}}\nback = {{ name = \"shared\" }}\noutside = {{ external = true }}\n\n\
-         [volumes]\ndata = {{}}\nnamed = {{ name = \"other\" }}\nelsewhere = {{ external = true }}\n"
+         [volumes]\ndata = {{}}\nnamed = {{ name = \"other\" }}\nelsewhere = {{ external = true }}\n\n\
+         [secrets]\npassword = {{ environment = \"TOKEN\" }}\ntls = {{ file = \"app.env\" }}\n\n\
+         [configs]\nini = {{ content = \"a=1\" }}\n"
     )
 }
 
@@ -66,6 +69,7 @@ pub fn host() -> HostFacts {
         home: Some("/root".to_owned()),
         api: Some((1, 41)),
         engine_version: Some("20.10.24".to_owned()),
+        provided: "/run/ek/secrets".to_owned(),
         ..HostFacts::default()
     }
 }
@@ -233,6 +237,7 @@ pub fn all_good() -> Vec<Good> {
         files::good,
         objects::good,
         watch::good,
+        provided::good,
     ];
     tables.into_iter().flat_map(|table| table()).collect()
 }
@@ -247,6 +252,7 @@ pub fn all_bad() -> Vec<Bad> {
         files::bad,
         objects::bad,
         watch::bad,
+        provided::bad,
     ];
     tables.into_iter().flat_map(|table| table()).collect()
 }

@@ -50,6 +50,8 @@ async fn saved(rig: &Rig) -> String {
         home: None,
         state: "/var/lib/evenkeel",
         repositories: Vec::new(),
+        provided: "/run/evenkeel/test/secrets",
+        contents: BTreeMap::new(),
         limits: Limits::default(),
         records,
         session: rig.records.session().await.unwrap(),

@@ -588,6 +588,12 @@ impl World {
             Step::SetResources { id, resources } => {
                 format!("set limits of {} to {}", named(id), limits(resources))
             }
+            Step::Deliver { id, files, signal } => {
+                let contents: Vec<String> =
+                    files.values().map(|file| format!("{} {}", file.shown, file.content)).collect();
+                let signal = signal.as_deref().map(|signal| format!(" with {signal}")).unwrap_or_default();
+                format!("deliver {} to {}{signal}", contents.join(", "), named(id))
+            }
             Step::Rename { id, name } => format!("rename {} to {name}", named(id)),
             Step::Connect { id, network, .. } => format!("connect {} to {network}", named(id)),
             Step::Disconnect { id, network, .. } => format!("disconnect {} from {network}", named(id)),

@@ -20,11 +20,12 @@
 //! HEALTHY_AFTER_MS, UNHEALTHY_AFTER_MS, IGNORE_TERM=1, TERM_DELAY_MS, ALLOC_MB, COUNT_FILE (a file that counts the starts, shown on `/`),
 //! UPSTREAM (a URL whose body is shown on `/`), REQUIRE_FILE (exit 1 unless it exists).
 //!
-//! Paths: `/`, `/healthz`, `/version`, `/env/NAME`, `/file?PATH`, `/get?URL`, `/exit/CODE`, `/sick`, `/well`.
+//! Paths: `/`, `/healthz`, `/version`, `/env/NAME`, `/file?PATH`, `/stat?PATH` (mode uid gid), `/hups` (how often SIGHUP came), `/get?URL`, `/exit/CODE`, `/sick`, `/well`.
 
 use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::exit;
@@ -39,6 +40,7 @@ extern "C" {
     fn usleep(microseconds: u32) -> i32;
 }
 
+const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 const IGNORE: usize = 1;
@@ -46,6 +48,12 @@ const IGNORE: usize = 1;
 static TERM_DELAY_MS: AtomicU64 = AtomicU64::new(0);
 /// Set by `/sick` and taken back by `/well`.
 static SICK: AtomicBool = AtomicBool::new(false);
+
+static HUPS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn on_hup(_: i32) {
+    HUPS.fetch_add(1, Ordering::SeqCst);
+}
 
 /// Only async-signal-safe calls in here.
 extern "C" fn on_term(_: i32) {
@@ -124,6 +132,7 @@ fn obey_signals() {
     unsafe {
         signal(SIGTERM, action);
         signal(SIGINT, action);
+        signal(SIGHUP, on_hup as *const () as usize);
     }
 }
 
@@ -232,6 +241,14 @@ fn page(path: &str, born: Instant, starts: Option<&str>) -> (u16, String) {
     }
     if let Some(file) = path.strip_prefix("/file?") {
         return fs::read_to_string(file).map_or((404, "no such file\n".to_owned()), |text| (200, text));
+    }
+    if let Some(file) = path.strip_prefix("/stat?") {
+        return fs::metadata(file).map_or((404, "no such file\n".to_owned()), |meta| {
+            (200, format!("{:o} {} {}", meta.mode() & 0o7777, meta.uid(), meta.gid()))
+        });
+    }
+    if path == "/hups" {
+        return (200, HUPS.load(Ordering::SeqCst).to_string());
     }
     if let Some(url) = path.strip_prefix("/get?") {
         return match get(url) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::{Finding, repositories};
+use super::{Finding, repositories, secrets};
 use crate::cli::context::chain;
 use crate::cli::look::{self, Desired};
 use crate::cli::sources;
@@ -32,7 +32,10 @@ pub(super) async fn all(settings: &Settings) -> Vec<Finding> {
     }
     findings.push(time(facts.as_ref()));
     findings.extend(repositories::all(settings));
-    findings.push(desired(settings, facts.as_ref()));
+    let loaded = look::desired(settings, facts.as_ref());
+    let secret = loaded.as_ref().map(|loaded| secrets::all(settings, &loaded.state)).unwrap_or_default();
+    findings.push(desired(settings, loaded));
+    findings.extend(secret);
     findings.push(state(settings, daemon));
     findings.push(port(settings, daemon).await);
     findings.push(credentials(&docker_config()));
@@ -178,9 +181,9 @@ fn time(facts: Option<&EngineFacts>) -> Finding {
     Finding::ok("clock", format!("it is {here} here, and at the engine"))
 }
 
-fn desired(settings: &Settings, facts: Option<&EngineFacts>) -> Finding {
+fn desired(settings: &Settings, loaded: Result<Desired, String>) -> Finding {
     let path = sources::shown(settings);
-    let Desired { state, problems, .. } = match look::desired(settings, facts) {
+    let Desired { state, problems, .. } = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
             return Finding::fail(

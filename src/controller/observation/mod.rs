@@ -11,6 +11,7 @@ use super::clock;
 use super::preview::{PlanError, Question, preview};
 use super::saved::{SavedPlan, Subject, basis};
 use crate::desired::ident::ServiceId;
+use crate::desired::provided::{Answer, Answers, Ask};
 use crate::desired::snapshot::{HostFacts, Platform, Snapshot};
 use crate::desired::{DesiredState, Wanted};
 use crate::engine::CountUp;
@@ -37,6 +38,10 @@ pub struct Observer<'a> {
     pub state: &'a str,
     /// The names of the repositories that this host follows.
     pub repositories: Vec<String>,
+    /// Where the files of secrets and configs lie.
+    pub provided: &'a str,
+    /// What the files ask for on this host, with the name of each content.
+    pub contents: BTreeMap<Ask, String>,
     pub limits: Limits,
     pub records: BTreeMap<ServiceId, Record>,
     pub session: EngineSession,
@@ -58,6 +63,11 @@ pub struct Observation {
     home: Option<String>,
     pub state: String,
     pub repositories: Vec<String>,
+    #[serde(default)]
+    provided: String,
+    /// The names of contents by what asks for them: a salted digest, so that a change can be told and nothing be looked up.
+    #[serde(default)]
+    contents: BTreeMap<String, String>,
     limits: Limits,
     session: EngineSession,
     salt: String,
@@ -91,6 +101,8 @@ pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observatio
         home,
         state,
         repositories,
+        provided,
+        contents,
         limits,
         mut records,
         session,
@@ -109,6 +121,8 @@ pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observatio
         home: home.map(str::to_owned),
         state: state.to_owned(),
         repositories,
+        provided: provided.to_owned(),
+        contents: contents.into_iter().map(|(ask, name)| (ask.fingerprint(&salt), name)).collect(),
         limits,
         session,
         salt,
@@ -155,7 +169,22 @@ impl Observation {
             engine_version: Some(engine.version.clone()),
             platform: Some(Platform { os: engine.os.clone(), architecture: engine.architecture.clone() }),
             home: self.home.clone(),
+            provided: self.provided.clone(),
+            answers: Answers::default(),
         }
+    }
+
+    /// What the host would find out for these questions: the same content where the question is the same, else another one.
+    #[must_use]
+    pub fn answers(&self, desired: &DesiredState) -> Answers {
+        let used = desired.provided.iter().filter(|(_, provided)| provided.is_used());
+        let answers = used.map(|(id, provided)| {
+            let ask = Ask { id: id.clone(), origin: provided.origin.clone() };
+            let print = ask.fingerprint(&self.salt);
+            let answer: Answer = Ok(self.contents.get(&print).cloned().unwrap_or(print));
+            (ask, answer)
+        });
+        Answers::new(answers.collect())
     }
 
     /// The files as if they lay where they do on the host.

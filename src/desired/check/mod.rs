@@ -11,6 +11,7 @@ use super::DesiredState;
 use super::diagnostic::{Diagnostic, Span};
 use super::load::{Draft, Settled};
 use super::node::{Node, Value};
+use super::provided::Credential;
 use super::spec::{NetworkMode, NetworkSpec, UpdateOrder, VolumeSpec};
 
 /// An error and the services that stay as they are because of it, by their place in the list.
@@ -222,6 +223,32 @@ pub(super) fn declare_volume(
             if like != **spec {
                 let first = format!("{}:{}", known.source.file, known.source.line);
                 told.push(two_ways("volume", &spec.name, &first, place));
+            }
+        }
+    }
+}
+
+/// Takes a login into the state. Two projects may say the same one.
+pub(super) fn declare_credential(
+    state: &mut DesiredState,
+    host: &str,
+    credential: &Credential,
+    place: &Span,
+    told: &mut Vec<Diagnostic>,
+) {
+    match state.credentials.get(host) {
+        None => {
+            state.credentials.insert(host.to_owned(), credential.clone());
+        }
+        Some(known) => {
+            let like = Credential { place: credential.place.clone(), ..known.clone() };
+            if like != *credential {
+                let message = format!("the login for `{host}` is given in two ways on this host");
+                let label = format!("not the same as at {}", known.place);
+                let diagnostic = Diagnostic::error("name-clash", place.clone(), message, label);
+                told.push(
+                    diagnostic.help("a host has one login: say it once, in fleet.toml for all projects"),
+                );
             }
         }
     }

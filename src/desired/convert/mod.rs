@@ -3,9 +3,11 @@
 //! Everything Compose can write for a key is read here, in every form, and put into the one canonical form of
 //! [`super::spec`]. All problems of an object are reported, never only the first; with an error there is no spec.
 
+mod credentials;
 mod depends;
 mod deploy;
 mod environment;
+mod grants;
 mod health;
 mod host;
 mod image;
@@ -20,6 +22,7 @@ mod paths;
 mod port;
 mod ports;
 mod probe;
+mod provided;
 mod read;
 mod restart;
 pub mod scalar;
@@ -36,10 +39,12 @@ use super::ident::ProjectName;
 use super::node::Node;
 use super::snapshot::{FileContent, HostFacts};
 
+pub use credentials::credential;
 pub use image::canonical_image;
 pub use keys::{Parent, check_keys};
 pub use objects::{network, volume};
 pub use port::{parse_port, print_port};
+pub use provided::{Definition, Definitions, Granted, GrantedCell, definition};
 pub use service::service;
 
 /// Every file of the snapshot by its path below the root, as far as the loader has it: payload for `env_file`, and the
@@ -55,6 +60,10 @@ pub struct Context<'a> {
     pub networks: &'a BTreeMap<String, Declared>,
     /// The project's `[volumes]` by key.
     pub volumes: &'a BTreeMap<String, Declared>,
+    /// The project's `[secrets]` and `[configs]`.
+    pub definitions: &'a Definitions,
+    /// Which of them are used, and how.
+    pub granted: &'a GrantedCell,
     /// The project's services by key, each with the place of its header.
     pub services: &'a BTreeMap<String, Span>,
     pub read: &'a Files<'a>,

@@ -142,7 +142,7 @@ fn tmpfs_mount(reader: &mut Reader<'_, '_>, options: Option<Fields<'_>>) -> Opti
 }
 
 /// Permission bits: `0o1777`, or text in octal.
-fn file_mode(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<u32> {
+pub(super) fn file_mode(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<u32> {
     let bits = match &field.node.value {
         Value::Integer(bits) => u32::try_from(*bits).ok(),
         Value::String(text) => u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok(),

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::manifest;
 use crate::desired::node::Value;
+use crate::desired::provided::ProvidedKind;
 use crate::desired::spec::{Mount, MountSource};
 use crate::desired::suggest::nearest;
 
+use super::grants::grants;
 use super::mount_table::long;
 use super::paths;
 use super::read::{Field, Fields, Reader};
@@ -71,10 +73,13 @@ pub(super) fn mounts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Mounts
             }
         }
     }
+    for kind in [ProvidedKind::Secret, ProvidedKind::Config] {
+        grants(reader, fields, kind, &mut all, &mut taken);
+    }
     all
 }
 
-fn is_free(
+pub(super) fn is_free(
     reader: &mut Reader<'_, '_>,
     taken: &mut BTreeMap<String, Span>,
     target: &str,

@@ -1,6 +1,6 @@
 //! A service, whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::ServiceId;
@@ -16,7 +16,7 @@ use super::objects::{errors, place};
 use super::read::{Field, Fields, Reader};
 use super::words::WordsFault;
 use super::{
-    Context, depends, deploy, health, host, image, limits, mounts, networks, paths, ports, probe, restart,
+    Context, depends, deploy, grants, health, host, image, limits, mounts, networks, paths, ports, probe, restart,
     security, words,
 };
 
@@ -52,14 +52,19 @@ fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<'_>) -> Opt
     if let Some((count, place)) = &replicas {
         protected_and_zero(reader, fields, *count, place.as_ref());
     }
-    let live = LiveSpec {
+    let mut live = LiveSpec {
         restart: restart?,
         resources: resources?,
         networks: networks?.endpoints,
         container_name: container_name?,
+        files: BTreeMap::new(),
     };
     let policy = Policy { replicas: replicas?.0, ..policy? };
-    Some(ServiceSpec { container: container?, live, policy, source })
+    let mut container = container?;
+    let host = reader.context.host;
+    live.files =
+        grants::settle_live(id, &mut container, &reader.context.granted.borrow().live, &host.provided);
+    Some(ServiceSpec { container, live, policy, source })
 }
 
 fn container(
@@ -105,7 +110,7 @@ fn container(
         working_dir: working_dir(reader, fields),
         hostname: hostname(reader, fields),
         init: flag(reader, "init"),
-        stop_signal: fields.get("stop_signal").and_then(|field| stop_signal(reader, &field)),
+        stop_signal: fields.get("stop_signal").and_then(|field| signal(reader, &field, &[])),
         stop_grace_period: fields.get("stop_grace_period").and_then(|field| whole_seconds(reader, &field)),
         ports,
         expose,
@@ -332,8 +337,8 @@ const SIGNALS: [(u8, &str); 32] = [
     (29, "SIGPOLL"),
 ];
 
-/// A signal as `SIGTERM`; written with or without `SIG`, in any case, or as its number.
-fn stop_signal(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<String> {
+/// A signal as `SIGTERM`; written with or without `SIG`, in any case, or as its number. `others`: words that may stand there, too.
+pub(super) fn signal(reader: &mut Reader<'_, '_>, field: &Field<'_>, others: &[&str]) -> Option<String> {
     let text = reader.filled(field)?;
     let upper = text.trim().to_ascii_uppercase();
     let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -347,9 +352,11 @@ fn stop_signal(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<String>
     };
     let found = named.or_else(|| is_realtime(bare).then(|| format!("SIG{bare}")));
     if found.is_none() {
-        let names: Vec<&str> = SIGNALS.iter().map(|(_, name)| *name).collect();
-        let listed = "names of signal(7) such as SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGRTMIN+3, or numbers";
-        reader.bad_choice(field.node.span.clone(), text, "signal", &names, Some(listed));
+        let names: Vec<&str> = others.iter().copied().chain(SIGNALS.iter().map(|(_, name)| *name)).collect();
+        let mut listed = others.iter().map(|other| format!("{other}, ")).collect::<String>();
+        listed
+            .push_str("names of signal(7) such as SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGRTMIN+3, or numbers");
+        reader.bad_choice(field.node.span.clone(), text, "signal", &names, Some(&listed));
     }
     found
 }

@@ -29,6 +29,8 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
         "Policy" => (POLICY, &[][..]),
         "Prune" => (PRUNE, &[][..]),
         "GuardPolicy" => (GUARD, &[][..]),
+        "Secret" => (SECRET, PROVIDED_HARMLESS),
+        "Config" => (&[][..], PROVIDED_HARMLESS),
         "Placement" => (&[][..], PLACEMENT_HARMLESS),
         "Defaults" => (DEFAULTS, &[][..]),
         _ => return None,
@@ -44,7 +46,6 @@ const SERVICE: &[(&str, &str)] = &[
     ("build", "this version runs images only: build it, and name it in `image`"),
     ("cgroup", LATER),
     ("cgroup_parent", LATER),
-    ("configs", "not supported yet: mount the file with `volumes`"),
     ("cpu_rt_period", LATER),
     ("cpu_rt_runtime", LATER),
     ("device_cgroup_rules", LATER),
@@ -68,7 +69,6 @@ const SERVICE: &[(&str, &str)] = &[
     ("pre_stop", LATER),
     ("provider", "it hands the service to another program, which cannot be converged"),
     ("runtime", LATER),
-    ("secrets", "not supported yet: mount the file with `volumes`"),
     ("stdin_open", LATER),
     ("storage_opt", LATER),
     ("tty", LATER),
@@ -134,15 +134,24 @@ const VOLUME: &[(&str, &str)] = &[("labels", LATER)];
 
 const MOUNT: &[(&str, &str)] = &[("image", LATER), ("cluster", "it belongs to Docker Swarm")];
 
+const SECRET: &[(&str, &str)] = &[(
+    "content",
+    "a value that stands in the files is no secret: encrypt it (`evenkeel secret encrypt`), or put it on the host (`evenkeel secret set`)",
+)];
+
+const PROVIDED_HARMLESS: &[(&str, &str)] = &[
+    ("labels", "ignored: there is no object of the engine to put them on"),
+    ("driver", "ignored: it belongs to Docker Swarm"),
+    ("driver_opts", "ignored: it belongs to Docker Swarm"),
+    ("template_driver", "ignored: it belongs to Docker Swarm"),
+];
+
 const FILE: &[(&str, &str)] = &[
-    ("configs", LATER),
-    ("secrets", LATER),
     ("include", "not supported yet: all files of a folder are one project anyway"),
     ("jobs", LATER),
     ("builds", LATER),
     ("artifacts", LATER),
     ("notify", LATER),
-    ("credentials", "not supported yet: Docker's own config.json is read"),
     ("models", "Docker Model Runner has no engine API to run it with"),
 ];
 

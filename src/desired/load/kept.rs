@@ -10,6 +10,7 @@ use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::files::{FLEET, Files, StateFile};
 use crate::desired::ident::{ProjectName, ServiceId};
 use crate::desired::node::Table;
+use crate::desired::provided::{Credential, Provided, ProvidedId};
 use crate::desired::snapshot::{FileContent, Snapshot};
 use crate::desired::spec::{NetworkSpec, ServiceSpec, VolumeSpec};
 use crate::desired::variables::Level;
@@ -111,6 +112,9 @@ pub(super) struct Kept {
     pub volumes: Vec<(Arc<VolumeSpec>, Span)>,
     /// The network `default`, when a service uses it and nobody declares it.
     pub implied: Option<Arc<NetworkSpec>>,
+    pub provided: Vec<(ProvidedId, Provided)>,
+    /// With the place of each.
+    pub credentials: Vec<(String, Credential, Span)>,
     /// What `[policy]` says of `paused` for this project, if it says something: where, when that is yes.
     pub paused: Option<Option<String>>,
 }

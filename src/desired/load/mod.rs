@@ -130,6 +130,10 @@ fn whole<'a>(
         kept.volumes.iter().for_each(|(spec, place)| {
             check::declare_volume(&mut state, spec, place, &mut found);
         });
+        state.provided.extend(kept.provided.iter().cloned());
+        kept.credentials.iter().for_each(|(host, credential, place)| {
+            check::declare_credential(&mut state, host, credential, place, &mut found);
+        });
         if let Some(spec) = &kept.implied {
             state.networks.entry(spec.name.clone()).or_insert_with(|| Arc::clone(spec));
         }
@@ -155,7 +159,7 @@ fn whole<'a>(
     positions.fill(&mut found);
     found.sort();
     found.dedup();
-    for told in found.iter().filter(|told| told.is_error()) {
+    for told in found.iter().filter(|told| told.is_error() && told.slug != project::UNAVAILABLE) {
         state.broken.entry(told.primary.span.file.to_string()).or_default().push(told.clone());
     }
     let fleet = state.broken.get(FLEET).cloned().unwrap_or_default();

@@ -1,14 +1,15 @@
 //! One project: its scope, its merged objects, and each of them to a spec.
 
 mod declared;
+mod provided;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Draft;
 use super::kept::{Inputs, Kept, Settled};
-use crate::desired::convert::{self, Context};
+use crate::desired::convert::{self, Context, Definitions, GrantedCell};
 use crate::desired::diagnostic::{Diagnostic, Severity, Span};
 use crate::desired::files::{self, FLEET, Files, StateFile};
 use crate::desired::fleet::{Fleet, placed_here};
@@ -17,14 +18,19 @@ use crate::desired::interpolate::{self, Lookup, Scope};
 use crate::desired::node::Value;
 use crate::desired::objects::{self, Object};
 use crate::desired::position::Positions;
+use crate::desired::provided::ProvidedKind;
 use crate::desired::snapshot::{FileContent, HostFacts, Snapshot};
 use crate::desired::spec::{MountSource, NetworkSpec, ServiceSpec, SourcePlace, VolumeSpec};
 use crate::desired::variables::{Level, ObjectScope, ProjectScope};
 use crate::desired::{check, dotenv, merge, redact};
 use declared::Names;
+pub(super) use provided::UNAVAILABLE;
+use provided::Users;
 
 /// Errors that may only say that the definition stands in a file that does not load.
-const FOLLOW_UPS: [&str; 7] = [
+const FOLLOW_UPS: [&str; 9] = [
+    "undeclared-secret",
+    "undeclared-config",
     "undeclared-volume",
     "undeclared-network",
     "unknown-dependency",
@@ -46,6 +52,9 @@ pub(super) struct Loading<'a> {
     networks: Vec<(Arc<NetworkSpec>, Span)>,
     volumes: Vec<(Arc<VolumeSpec>, Span)>,
     reads: Reads,
+    users: Users,
+    /// What logins use.
+    logins: BTreeSet<(ProvidedKind, String)>,
 }
 
 /// The files that were looked at by name, with what was found.
@@ -79,6 +88,8 @@ impl<'a> Loading<'a> {
             networks: Vec::new(),
             volumes: Vec::new(),
             reads: Reads::default(),
+            users: Users::default(),
+            logins: BTreeSet::new(),
         }
     }
 
@@ -110,17 +121,27 @@ impl<'a> Loading<'a> {
         self.tell(told, &gaps);
 
         let names = self.declare(project, &objects, &scope);
+        let definitions = self.definitions(project, &objects, &scope, &gaps);
+        let credentials = self.credentials(project, &objects, &scope, &definitions, &gaps);
         let services: BTreeMap<String, Span> =
             objects.services.iter().map(|(name, object)| (name.clone(), object.header().clone())).collect();
         for (name, object) in &objects.services {
-            let facts =
-                Facts { project, scope: &scope, fleet, names: &names, services: &services, gaps: &gaps };
+            let facts = Facts {
+                project,
+                scope: &scope,
+                fleet,
+                names: &names,
+                definitions: &definitions,
+                services: &services,
+                gaps: &gaps,
+            };
             self.service(name, object, &facts);
         }
         if !self.drafts.is_empty() || objects.services.is_empty() {
             self.declared(project, &objects, &scope, &names, &gaps);
         }
         let implied = self.implied_network(project, &names);
+        let provided = self.provided(definitions);
         let paused = scope.paused();
         self.found.append(&mut scope.told.borrow_mut());
         check::project(&mut self.drafts, &self.host.name, &mut self.found);
@@ -133,6 +154,8 @@ impl<'a> Loading<'a> {
             networks: self.networks,
             volumes: self.volumes,
             implied,
+            provided,
+            credentials,
             paused,
         }
     }
@@ -279,11 +302,14 @@ impl<'a> Loading<'a> {
         };
         let (snapshot, reads) = (self.snapshot, &self.reads);
         let read = |path: &str| look(snapshot, reads, path);
+        let granted = GrantedCell::default();
         let context = Context {
             project: facts.project,
             root: &self.snapshot.root,
             networks: &facts.names.networks,
             volumes: &facts.names.volumes,
+            definitions: facts.definitions,
+            granted: &granted,
             services: facts.services,
             read: &read,
             variables: &variables,
@@ -304,6 +330,7 @@ impl<'a> Loading<'a> {
             draft.frozen.retain(|told| !FOLLOW_UPS.contains(&told.slug));
             draft.frozen.extend(facts.gaps.iter().cloned());
         }
+        self.granted(draft, granted.into_inner(), facts);
         draft.spec = spec
             .filter(|_| sound && draft.frozen.is_empty())
             .map(|spec| self.placed(spec, draft, facts.names));
@@ -336,6 +363,7 @@ struct Facts<'a> {
     scope: &'a ProjectScope<'a>,
     fleet: &'a Fleet,
     names: &'a Names,
+    definitions: &'a Definitions,
     services: &'a BTreeMap<String, Span>,
     /// What is wrong with files of the project that do not load.
     gaps: &'a [Diagnostic],

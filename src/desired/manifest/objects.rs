@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+use super::provided::{Config, Credential, Secret};
 use super::service::Service;
 use super::value::*;
 
@@ -34,6 +35,12 @@ pub struct File {
     pub networks: Option<BTreeMap<String, Network>>,
     /// The volumes, by name.
     pub volumes: Option<BTreeMap<String, Volume>>,
+    /// Files with settings, by name.
+    pub configs: Option<BTreeMap<String, Config>>,
+    /// Files that nobody else may read, by name.
+    pub secrets: Option<BTreeMap<String, Secret>>,
+    /// Logins, by host: `[credentials."registry.example.com"]`.
+    pub credentials: Option<BTreeMap<String, Credential>>,
     /// The hosts, by name. In fleet.toml at the root only.
     pub hosts: Option<BTreeMap<String, Host>>,
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use super::deploy::Deploy;
 use super::forms::*;
 use super::parts::*;
+use super::provided::Grant;
 use super::value::*;
 use super::watch::Probe;
 
@@ -35,6 +36,10 @@ pub struct Service {
     pub volumes: Option<ShortOrLong<Mount>>,
     /// Memory-backed folders: `"/run"` or `"/tmp:size=64m,mode=1777"`.
     pub tmpfs: Option<OneOrMany>,
+    /// Secrets as files: `"db-password"` is `/run/secrets/db-password`, readable by everybody in the container.
+    pub secrets: Option<ShortOrLong<Grant>>,
+    /// Configs as files: `"app.ini"` is `/app.ini`.
+    pub configs: Option<ShortOrLong<Grant>>,
     /// Networks to join; the project's `default` when there is none.
     pub networks: Option<NamesOr<Endpoint>>,
     /// Instead of `networks`: `bridge`, `host`, `none`, `service:<name>` or `container:<name>`.

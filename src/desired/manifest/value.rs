@@ -133,6 +133,14 @@ kind!(
     Mode = { "type": ["integer", "string"], "minimum": 0, "pattern": "^(0o)?[0-7]{1,5}$|\\$" }
 );
 kind!(
+    /// The number of a user or a group.
+    FileOwner = { "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]{1,10}$|\\$" }
+);
+kind!(
+    /// `replace`, or a signal such as `SIGHUP`.
+    OnChange = { "type": "string", "pattern": "^replace$|^(SIG|sig)?[A-Za-z0-9+-]+$|\\$", "examples": ["replace", "SIGHUP"] }
+);
+kind!(
     /// One text, or a list of texts.
     OneOrMany = { "type": ["string", "array"], "items": { "type": "string" } }
 );

@@ -13,6 +13,20 @@ pub struct LiveSpec {
     pub networks: BTreeMap<String, Endpoint>,
     /// `container_name`: replaces Compose's `<project>-<service>-<n>`.
     pub container_name: Option<String>,
+    /// Files whose content is changed under a running container, which is then sent a signal; by their path on the host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, LiveFile>,
+}
+
+/// A secret or config with `on_change = "<signal>"`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LiveFile {
+    /// The name of its content.
+    pub content: String,
+    /// `SIGHUP`.
+    pub signal: String,
+    /// For people: `secret tls`.
+    pub shown: String,
 }
 
 /// Limits, all of which `update` changes in place. `None` is "no limit", which the engine reports as 0.

@@ -118,7 +118,7 @@ answer!(Exec {
     running: bool,
     exit_code: Option<i64>,
 });
-answer!(MountPoint { r#type: String, name: String, destination: String });
+answer!(MountPoint { r#type: String, name: String, source: String, destination: String });
 answer!(Image {
     id: String,
     repo_digests: Vec<String>,

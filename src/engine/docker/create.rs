@@ -22,6 +22,7 @@ impl Docker {
         } else {
             None
         };
+        self.files_for_creation(creation).await?;
         let judged = |error: WireError| engine_error("create", name, Call::Write, &error, Look::Blind);
         let api = self.wire.api().await.map_err(judged)?;
         let request =

@@ -13,6 +13,7 @@ pub mod connect;
 mod create;
 mod exec;
 pub mod fault;
+mod files;
 mod inventory;
 mod observe;
 mod probe;
@@ -33,6 +34,7 @@ use streams::LastEvent;
 use wire::{Wire, WireError, within};
 
 use super::convert::{answers, observed};
+use super::files::Files;
 use super::registry::RegistryAuth;
 use super::{EngineError, READ_DEADLINE, Result};
 use crate::state::observed::{ContainerId, ExecId};
@@ -49,6 +51,7 @@ pub struct Docker {
     /// The instance whose objects are ours.
     owner: Arc<str>,
     logins: Option<Arc<dyn RegistryAuth>>,
+    files: Option<Arc<dyn Files>>,
     /// Networks are made one at a time: before API 1.44 the engine makes a second one of the same name without a word.
     networks: Arc<Mutex<()>>,
     /// The last event of any stream.
@@ -76,6 +79,7 @@ impl Docker {
             wire,
             owner: owner.into(),
             logins: None,
+            files: None,
             networks: Arc::default(),
             last_event: Arc::default(),
             lingering: Arc::default(),

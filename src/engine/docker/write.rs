@@ -1,6 +1,6 @@
 //! Writing: each method sends its request in a task of its own and judges the answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -77,6 +77,7 @@ impl Engine for Docker {
         path_segment("start", &id.0)?;
         let (engine, id) = (self.clone(), id.clone());
         to_its_end("start", &id.0.clone(), async move {
+            engine.files_for_start(&id).await?;
             let call = engine.client.start_container(&id.0, None::<StartContainerOptions>);
             match engine.send(WRITE_DEADLINE, call).await {
                 Ok(()) => Ok(()),
@@ -142,6 +143,20 @@ impl Engine for Docker {
         }
         let info: answers::Info = self.read(op, id.short(), "/info").await?;
         self.update(id, op, resources::update(wanted, &current, info.cpus)).await
+    }
+
+    async fn deliver(
+        &self,
+        id: &ContainerId,
+        files: &BTreeMap<String, String>,
+        signal: Option<&str>,
+    ) -> Result<()> {
+        let (engine, files) = (self.clone(), files.clone());
+        let (id, signal) = (id.clone(), signal.map(str::to_owned));
+        to_its_end("deliver", &id.0.clone(), async move {
+            engine.deliver_files(&id, &files, signal.as_deref()).await
+        })
+        .await
     }
 
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {

@@ -44,6 +44,10 @@ pub enum Call {
         id: ContainerId,
         resources: Resources,
     },
+    Deliver {
+        id: ContainerId,
+        signal: Option<String>,
+    },
     Rename {
         id: ContainerId,
         name: String,
@@ -127,6 +131,7 @@ impl Call {
             Self::Stop { .. } | Self::BeginStop { .. } => Op::Stop,
             Self::SetRestart { .. } => Op::SetRestart,
             Self::SetResources { .. } => Op::SetResources,
+            Self::Deliver { .. } => Op::Deliver,
             Self::Rename { .. } => Op::Rename,
             Self::Remove { .. } => Op::Remove,
             Self::Connect { .. } => Op::Connect,
@@ -161,6 +166,7 @@ impl Call {
             | Self::BeginStop { id, .. }
             | Self::SetRestart { id, .. }
             | Self::SetResources { id, .. }
+            | Self::Deliver { id, .. }
             | Self::Rename { id, .. }
             | Self::Remove { id, .. }
             | Self::Connect { id, .. }
@@ -327,6 +333,7 @@ impl Host {
             Call::BeginStop { id, grace } => done(self.begin_stop(id, *grace).map(drop)),
             Call::SetRestart { id, policy } => done(self.run_set_restart(id, *policy)),
             Call::SetResources { id, resources } => done(self.run_set_resources(id, resources)),
+            Call::Deliver { id, signal } => done(self.run_deliver(id, signal.as_deref())),
             Call::Rename { id, name } => done(self.run_rename(id, name)),
             Call::Remove { id, force } => done(self.run_remove(id, *force)),
             Call::Connect { network, id, endpoint, aliases } => {

@@ -49,6 +49,10 @@ impl Host {
         self.call(Call::SetResources { id: id.clone(), resources: resources.clone() }).map(drop)
     }
 
+    pub fn deliver(&mut self, id: &ContainerId, signal: Option<&str>) -> Result<()> {
+        self.call(Call::Deliver { id: id.clone(), signal: signal.map(str::to_owned) }).map(drop)
+    }
+
     pub fn rename(&mut self, id: &ContainerId, name: &str) -> Result<()> {
         self.call(Call::Rename { id: id.clone(), name: name.to_owned() }).map(drop)
     }
@@ -101,6 +105,7 @@ impl Host {
             Step::Stop { id, grace } => self.stop(id, *grace),
             Step::SetRestart { id, policy } => self.set_restart(id, *policy),
             Step::SetResources { id, resources } => self.set_resources(id, resources),
+            Step::Deliver { id, files: _, signal } => self.deliver(id, signal.as_deref()),
             Step::Rename { id, name } => self.rename(id, name),
             Step::Connect { id, network_id, endpoint, aliases, .. } => {
                 self.connect(network_id, id, endpoint, aliases)

@@ -179,6 +179,15 @@ impl Engine for Sim {
         self.order(Call::SetResources { id: id.clone(), resources: resources.clone() }).await
     }
 
+    async fn deliver(
+        &self,
+        id: &ContainerId,
+        _files: &BTreeMap<String, String>,
+        signal: Option<&str>,
+    ) -> Result<()> {
+        self.order(Call::Deliver { id: id.clone(), signal: signal.map(str::to_owned) }).await
+    }
+
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
         self.order(Call::Rename { id: id.clone(), name: name.to_owned() }).await
     }

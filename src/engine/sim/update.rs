@@ -34,6 +34,19 @@ impl Host {
         Ok(())
     }
 
+    /// Files are not simulated, and whatever runs here knows what to do with a signal.
+    pub(super) fn run_deliver(&mut self, id: &ContainerId, signal: Option<&str>) -> Result<()> {
+        let container = self.container(Op::Deliver, id)?;
+        if signal.is_some() && !container.status.is_up() {
+            let text = format!("Container {} is not running", id.0);
+            return Err(EngineError::new(Op::Deliver.as_str(), &container.name, Failure::Conflict, text));
+        }
+        if signal.is_some() {
+            self.emit_container(id, "kill");
+        }
+        Ok(())
+    }
+
     pub(super) fn run_rename(&mut self, id: &ContainerId, name: &str) -> Result<()> {
         let container = self.container(Op::Rename, id)?;
         let refuse =

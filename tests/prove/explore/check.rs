@@ -265,6 +265,7 @@ fn container_of(step: &Step) -> Option<&ContainerId> {
         | Step::Stop { id, .. }
         | Step::SetRestart { id, .. }
         | Step::SetResources { id, .. }
+        | Step::Deliver { id, .. }
         | Step::Rename { id, .. }
         | Step::Connect { id, .. }
         | Step::Disconnect { id, .. }

@@ -110,6 +110,14 @@ impl Engine for Direct {
     async fn set_resources(&self, id: &ContainerId, resources: &Resources) -> Result<()> {
         self.host().set_resources(id, resources)
     }
+    async fn deliver(
+        &self,
+        id: &ContainerId,
+        _files: &BTreeMap<String, String>,
+        signal: Option<&str>,
+    ) -> Result<()> {
+        self.host().deliver(id, signal)
+    }
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
         self.host().rename(id, name)
     }

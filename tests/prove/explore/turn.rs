@@ -541,6 +541,7 @@ fn op_of(step: &Step) -> Op {
         Step::Stop { .. } => Op::Stop,
         Step::SetRestart { .. } => Op::SetRestart,
         Step::SetResources { .. } => Op::SetResources,
+        Step::Deliver { .. } => Op::Deliver,
         Step::Rename { .. } => Op::Rename,
         Step::Connect { .. } => Op::Connect,
         Step::Disconnect { .. } => Op::Disconnect,

@@ -271,6 +271,14 @@ impl Engine for Wire {
     async fn set_resources(&self, id: &ContainerId, resources: &Resources) -> Result<()> {
         self.write(Op::SetResources, None, Some(id), self.sim().set_resources(id, resources)).await
     }
+    async fn deliver(
+        &self,
+        id: &ContainerId,
+        files: &BTreeMap<String, String>,
+        signal: Option<&str>,
+    ) -> Result<()> {
+        self.write(Op::Deliver, None, Some(id), self.sim().deliver(id, files, signal)).await
+    }
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
         self.write(Op::Rename, None, Some(id), self.sim().rename(id, name)).await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Loading, look};
-use crate::desired::convert::{self, Context, Declared};
+use crate::desired::convert::{self, Context, Declared, Definitions, GrantedCell};
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::ident::ProjectName;
 use crate::desired::interpolate::{self, Lookup, Scope};
@@ -63,11 +63,14 @@ impl Loading<'_> {
         };
         let (snapshot, reads) = (self.snapshot, &self.reads);
         let read = |path: &str| look(snapshot, reads, path);
+        let (definitions, granted) = (Definitions::new(), GrantedCell::default());
         let context = Context {
             project,
             root: &self.snapshot.root,
             networks: &names.networks,
             volumes: &names.volumes,
+            definitions: &definitions,
+            granted: &granted,
             services: &services,
             read: &read,
             variables: &variables,

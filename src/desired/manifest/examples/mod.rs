@@ -6,6 +6,7 @@
 mod deploy;
 mod network;
 mod process;
+mod provided;
 mod service;
 mod storage;
 mod top;
@@ -45,6 +46,7 @@ pub fn shapes() -> Vec<&'static Shape> {
         process::SHAPES,
         network::SHAPES,
         storage::SHAPES,
+        provided::SHAPES,
         deploy::SHAPES,
         watch::SHAPES,
     ]
@@ -70,7 +72,14 @@ front = {}
 back = { ipam = { config = [{ subnet = \"10.5.0.0/16\" }] } }
 [volumes]
 data = {}
+[secrets]
+db-password = { external = true }
+[configs]
+app-ini = { content = \"listen = 0.0.0.0:8080\" }
 ",
     ),
+    ("shop/files/app.ini", "listen = 0.0.0.0:8080\n"),
+    ("shop/files/db-password.age", "age-encryption.org/v1\n"),
+    ("shop/files/all.sops.yaml", "sops: {}\n"),
     ("shop/app.env", "A=1\n"),
 ];

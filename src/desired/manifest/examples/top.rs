@@ -8,6 +8,12 @@ pub(super) const SHAPES: &[Shape] = &[
         at: "the file itself",
         header: "",
         keys: &[
+            E("configs", "", "[configs]\napp-ini = { file = \"files/app.ini\" }"),
+            E(
+                "credentials",
+                "",
+                "[credentials.\"registry.example.com\"]\nusername = \"ci\"\npassword = \"secret:registry\"\n\n[secrets]\nregistry = { external = true }",
+            ),
             E("defaults", "", "[defaults.services]\nrestart = \"unless-stopped\""),
             E("hosts", "", "# fleet.toml\n[hosts]\nfra1 = { labels = { role = \"web\" } }"),
             E("ignore", "", "# fleet.toml\nignore = [\"**/traefik-*.toml\"]"),
@@ -17,6 +23,7 @@ pub(super) const SHAPES: &[Shape] = &[
             E("override", "`false`", "override = true\n[services.web]\nimage = \"shop:1.9\""),
             E("policy", "", "[policy]\nunset_variables = \"warn\""),
             E("reset", "", "override = true\nreset = [\"services.db.healthcheck\"]"),
+            E("secrets", "", "[secrets]\nsmtp = { external = true }"),
             E("services", "", "[services.cache]\nimage = \"redis:7\""),
             E("vars", "", "[vars]\nTAG = \"1.8\"\n\n[services.web]\nimage = \"shop:${TAG}\""),
             E("volumes", "", "[volumes]\nlogs = {}"),
