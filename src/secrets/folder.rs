@@ -174,13 +174,14 @@ impl Folder {
 }
 
 fn give(file: &File, name: &FileKey) -> io::Result<()> {
+    // Before it is somebody else's: the other way round would need one more right.
+    file.set_permissions(fs::Permissions::from_mode(name.mode))?;
     match fchown(file, Some(name.uid), Some(name.gid)) {
-        Ok(()) => {}
+        Ok(()) => Ok(()),
         // Nobody asked for root in particular: whose the file is does not matter where everybody may read it.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_anybodys(name) => {}
-        Err(error) => return Err(error),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_anybodys(name) => Ok(()),
+        Err(error) => Err(error),
     }
-    file.set_permissions(fs::Permissions::from_mode(name.mode))
 }
 
 fn is_anybodys(name: &FileKey) -> bool {

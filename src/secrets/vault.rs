@@ -10,11 +10,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use sha2::Sha256;
 
 use crate::desired::provided::{Content, ProvidedId};
@@ -97,8 +98,12 @@ impl Vault {
         }
         let path = self.path(shelf, name);
         if shelf == Shelf::Values && path.exists() {
-            let touched =
-                File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let times = Timestamps { last_access: now, last_modification: now };
+            let touched = File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| futimens(&file, &times).map_err(io::Error::from));
             if touched.is_ok() {
                 return Ok(());
             }

@@ -5,6 +5,7 @@
 //! Where no engine answers, [`Host::new`] says so and the test ends: nothing was shown, nothing is claimed.
 #![allow(dead_code)]
 
+pub mod age;
 pub mod daemon;
 pub mod docker;
 pub mod files;

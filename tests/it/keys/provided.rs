@@ -37,7 +37,7 @@ pub fn bad() -> Vec<Bad> {
         Bad("secrets = \"password\"", "bad-type", "\"password\"", "secrets = [\"name\"]"),
         Bad("secrets = [7]", "bad-type", "7", "write \"name\""),
         Bad("secrets = [{ target = \"/x\" }]", "missing-key", "{ target = \"/x\" }", "which secret?"),
-        Bad("secrets = [{ source = \"tls\", user = 0 }]", "unknown-key", "user", "uid"),
+        Bad("secrets = [{ source = \"tls\", user = 0 }]", "unknown-key", "user", "is a key of a service"),
         Bad("secrets = [{ source = \"tls\", uid = \"www\" }]", "bad-owner", "\"www\"", "takes a number"),
         Bad("secrets = [{ source = \"tls\", gid = -1 }]", "bad-owner", "-1", "takes a number"),
         Bad("secrets = [{ source = \"tls\", mode = \"r--r--r--\" }]", "bad-mode", "\"r--r--r--\"", "permission bits"),

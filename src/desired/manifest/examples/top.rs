@@ -8,7 +8,7 @@ pub(super) const SHAPES: &[Shape] = &[
         at: "the file itself",
         header: "",
         keys: &[
-            E("configs", "", "[configs]\napp-ini = { file = \"files/app.ini\" }"),
+            E("configs", "", "[configs]\nproxy-ini = { file = \"files/app.ini\" }"),
             E(
                 "credentials",
                 "",
