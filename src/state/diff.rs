@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::words::{Billionths, Duration, Size, Words};
+use crate::desired::provided::FileKey;
 use crate::desired::spec::{
-    ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Policy, Resources,
-    ServiceSpec, UpdateConfig,
+    ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Mount, MountSource,
+    Policy, Resources, ServiceSpec, UpdateConfig,
 };
 
 /// One field that differs. Values are shown as people would write them (`words`); secrets only as digests.
@@ -94,6 +95,27 @@ impl Differences {
         self.entries(old, new, effect, |key| format!("{path}[{key}]"));
     }
 
+    /// Files of secrets and configs are told by what is in them; where they lie says nothing to anybody.
+    fn mounts(&mut self, old: &BTreeMap<String, Mount>, new: &BTreeMap<String, Mount>) {
+        let of_ours = |mount: Option<&Mount>| match &mount?.source {
+            MountSource::Bind { path, create: false, .. } => FileKey::parse(path.rsplit('/').next()?),
+            _ => None,
+        };
+        for target in old.keys().chain(new.keys().filter(|target| !old.contains_key(*target))) {
+            let (before, after) = (old.get(target), new.get(target));
+            match (of_ours(before), of_ours(after)) {
+                (None, None) => {
+                    let path = format!("volumes[{target}]");
+                    self.push(&path, before.map(Words::words), after.map(Words::words), Effect::Replace);
+                }
+                (was, is) => {
+                    let words = |file: FileKey| file.words();
+                    self.push(&format!("files[{target}]"), was.map(words), is.map(words), Effect::Replace);
+                }
+            }
+        }
+    }
+
     fn entries<K: Ord, V: Words>(
         &mut self,
         old: &BTreeMap<K, V>,
@@ -158,7 +180,7 @@ impl Differences {
         self.healthcheck(healthcheck, &new.healthcheck);
         self.value("ports", ports, &new.ports, replace);
         self.value("expose", expose, &new.expose, replace);
-        self.targets("volumes", mounts, &new.mounts, replace);
+        self.mounts(mounts, &new.mounts);
         self.targets("tmpfs", tmpfs, &new.tmpfs, replace);
         self.value("network_mode", network_mode, &new.network_mode, replace);
         self.logging(logging.as_ref(), new.logging.as_ref());

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::desired::convert::{print_port, scalar};
 use crate::desired::probe::{Exec, OnProbeFailure, Probe, ProbeCheck};
+use crate::desired::provided::FileKey;
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
     ContainerPort, Dependency, DependencyCondition, Device, FailureAction, Healthcheck, Mount, MountSource,
@@ -90,6 +91,14 @@ impl Words for Vec<Device> {
 fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.map(|item| format!("{item:?}")).collect();
     format!("[{}]", items.join(", "))
+}
+
+impl Words for FileKey {
+    fn words(&self) -> String {
+        let Self { stem, mode, uid, gid } = self;
+        let content = if self.is_live() { "told by a signal" } else { stem.get(..8).unwrap_or(stem) };
+        format!("{content}, {mode:04o} of {uid}:{gid}")
+    }
 }
 
 impl Words for Mount {

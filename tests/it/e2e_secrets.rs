@@ -108,7 +108,7 @@ content = "port = ${PORT:-8080}\n"
     let observed = host.evenkeel(&["observe"]).expect(0).out;
     let shown = [
         host.serving("web").unwrap().json.to_string(),
-        docker(&["inspect", &host.serving("web").unwrap().image().to_owned()]),
+        docker(&["image", "inspect", host.serving("web").unwrap().image()]),
         host.evenkeel(&["status", "--json"]).expect(0).out,
         host.evenkeel(&["why", &id, "--json"]).expect(0).out,
         host.evenkeel(&["plan", "--json"]).expect(0).out,

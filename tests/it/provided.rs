@@ -8,6 +8,7 @@ use evenkeel::desired::provided::{Answer, Answers, Ask, Cipher, Credential, Orig
 use evenkeel::desired::snapshot::{FileContent, HostFacts, RelPath, Snapshot};
 use evenkeel::desired::spec::{MountSource, ServiceSpec};
 use evenkeel::desired::{DesiredState, Wanted, load};
+use evenkeel::state::diff::differences;
 
 const FOLDER: &str = "/run/ek/secrets";
 
@@ -127,6 +128,20 @@ fn a_changed_secret_changes_exactly_the_services_that_use_it() {
     assert_ne!(hash(&before, "web"), hash(&after, "web"));
     assert_eq!(hash(&before, "db"), hash(&after, "db"));
     assert_eq!(hash(&before, "cache"), hash(&after, "cache"));
+}
+
+#[test]
+fn a_plan_tells_what_changed_by_the_file_and_not_by_where_it_lies() {
+    let (before, _) = answered(&shop(), |_| Ok("0123456789abcdef".to_owned()));
+    let (after, _) = answered(&shop(), |ask| {
+        Ok(if ask.id.key == "tls" { "fedcba9876543210" } else { "0123456789abcdef" }.to_owned())
+    });
+    let all = differences(spec(&before, "web").unwrap(), spec(&after, "web").unwrap());
+    let told: Vec<String> =
+        all.iter().map(|one| format!("{} {:?} {:?} {:?}", one.path, one.old, one.new, one.effect)).collect();
+    let line =
+        "files[/etc/tls.pem] Some(\"01234567, 0400 of 1000:0\") Some(\"fedcba98, 0400 of 1000:0\") Replace";
+    assert_eq!(told, [line]);
 }
 
 #[test]
