@@ -392,8 +392,12 @@ fn every_example_says_only_what_this_version_lacks() {
             read_snapshot(&path).unwrap()
         } else {
             let bytes = std::fs::read(&path).unwrap();
-            let files: [(&str, &[u8]); 3] =
-                [("app.toml", &bytes), (".env", vars), ("files/db.env", b"A=1\n")];
+            let files: [(&str, &[u8]); 4] = [
+                ("app.toml", &bytes),
+                (".env", vars),
+                ("files/db.env", b"A=1\n"),
+                ("files/db-password.age", b"age-encryption.org/v1\n"),
+            ];
             snapshot(&files)
         };
         snapshot.root = "/srv/desired".to_owned();

@@ -237,7 +237,7 @@ fn a_definition_that_is_none_is_explained_at_its_place() {
         ),
         (
             "[secrets]\nother = { external = true }",
-            "3:12: error[undeclared-secret]: secret `it` is not declared in project `shop`",
+            "3:13: error[undeclared-secret]: secret `it` is not declared in project `shop`",
         ),
     ];
     for (lines, part) in rows {
