@@ -8,7 +8,10 @@ use evenkeel::desired::provided::{Answer, Answers, Ask, Cipher, Credential, Orig
 use evenkeel::desired::snapshot::{FileContent, HostFacts, RelPath, Snapshot};
 use evenkeel::desired::spec::{MountSource, ServiceSpec};
 use evenkeel::desired::{DesiredState, Wanted, load};
+use evenkeel::engine::sim::{Fault, Op};
 use evenkeel::state::diff::differences;
+
+use crate::rig::Rig;
 
 const FOLDER: &str = "/run/ek/secrets";
 
@@ -350,4 +353,56 @@ fn the_example_of_the_language_loads() {
     let Wanted::Run(revision) = &state.services[&id] else { panic!("{:?}", state.services[&id]) };
     let targets: Vec<&str> = revision.spec.container.mounts.keys().map(String::as_str).collect();
     assert_eq!(targets, ["/etc/app/app.ini", "/etc/app/tls.pem", "/run/secrets/db-password"]);
+}
+
+const SIGNALLED: &str = "[services.web]\nimage = \"web:1\"\nrestart = \"always\"\n\
+    secrets = [{ source = \"tls\", on_change = \"SIGHUP\" }, { source = \"ca\", on_change = \"SIGUSR1\" }]\n\
+    [secrets]\ntls.external = true\nca.external = true\n";
+
+/// The signalled service with these contents.
+fn signalled(tls: &str, ca: &str) -> DesiredState {
+    answered(&[("shop/all.toml", SIGNALLED)], |ask| Ok(if ask.id.key == "tls" { tls } else { ca }.to_owned()))
+        .0
+}
+
+/// How often something was delivered, and how often a container was made.
+fn calls(rig: &Rig) -> (u64, u64) {
+    rig.sim.with(|host| (host.calls(Op::Deliver), host.calls(Op::Create)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_told_once_and_what_may_not_have_been_told_again() {
+    let rig = Rig::new();
+    rig.apply_with("", |application| application.desired = signalled("1", "1")).await;
+    assert_eq!(calls(&rig), (0, 1), "it reads them at its start");
+    rig.apply_with("", |application| application.desired = signalled("2", "1")).await;
+    assert_eq!(calls(&rig), (1, 1));
+    rig.apply_with("", |application| application.desired = signalled("2", "1")).await;
+    assert_eq!(calls(&rig), (1, 1), "nothing has changed");
+    rig.apply_with("", |application| application.desired = signalled("3", "2")).await;
+    assert_eq!(calls(&rig), (3, 1), "two signals are two calls");
+    rig.sim.with(|host| host.fail(Op::Deliver, Fault::DoneButUnknown));
+    rig.apply_with("", |application| application.desired = signalled("4", "2")).await;
+    assert_eq!(calls(&rig), (5, 1), "nobody knows whether it was told: it is told again");
+    let steps = rig.watcher.steps.lock().unwrap().clone();
+    let line = "give shop-web-1 the new secret tls and send it SIGHUP";
+    assert!(steps.iter().any(|step| step.contains(line)), "{steps:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_down_gets_the_new_content_before_it_is_started_and_no_signal() {
+    let rig = Rig::new();
+    rig.apply_with("", |application| application.desired = signalled("1", "1")).await;
+    rig.sim.with(|host| {
+        let id = host.containers.values().next().unwrap().id.clone();
+        host.stop(&id, None).unwrap();
+    });
+    rig.apply_with("", |application| application.desired = signalled("2", "2")).await;
+    assert_eq!(calls(&rig), (1, 1));
+    let steps = rig.watcher.steps.lock().unwrap().clone();
+    let given =
+        steps.iter().position(|step| step.contains("give shop-web-1 the new secret ca and secret tls"));
+    let started = steps.iter().rposition(|step| step.contains("start shop-web-1"));
+    assert!(given.is_some() && given < started, "{steps:#?}");
+    assert!(!steps.iter().any(|step| step.contains("send it")), "{steps:#?}");
 }

@@ -3,6 +3,7 @@
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::manifest;
 use crate::desired::node::Value;
+use crate::desired::snapshot::FileContent;
 use crate::desired::spec::{Mount, MountSource};
 
 use super::mounts::{bind_path, canonical_propagation, named, target};
@@ -143,6 +144,14 @@ fn tmpfs_mount(reader: &mut Reader<'_, '_>, options: Option<Fields<'_>>) -> Opti
 
 /// Permission bits: `0o1777`, or text in octal.
 pub(super) fn file_mode(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<u32> {
+    if let Value::Integer(bits) = field.node.value
+        && is_meant_as_octal(reader, field)
+    {
+        let message = format!("`{}` is {bits} in decimal, which is 0o{bits:o}", field.path);
+        let label = format!("write 0o{bits} or \"{bits}\"");
+        reader.error("bad-mode", field.node, message, label);
+        return None;
+    }
     let bits = match &field.node.value {
         Value::Integer(bits) => u32::try_from(*bits).ok(),
         Value::String(text) => u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok(),
@@ -154,4 +163,12 @@ pub(super) fn file_mode(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Optio
         reader.error("bad-mode", field.node, message, "write 0o1777 or \"1777\"");
     }
     good
+}
+
+/// YAML reads `0440` as octal, and TOML takes `440` as four hundred and forty.
+fn is_meant_as_octal(reader: &Reader<'_, '_>, field: &Field<'_>) -> bool {
+    let span = &field.node.span;
+    let Some(FileContent::Read(bytes)) = (reader.context.read)(&span.file) else { return false };
+    let written = bytes.get(span.start..span.end).unwrap_or_default();
+    written.len() >= 3 && written.iter().all(|digit| (b'0'..=b'7').contains(digit))
 }

@@ -41,6 +41,7 @@ pub fn bad() -> Vec<Bad> {
         Bad("secrets = [{ source = \"tls\", uid = \"www\" }]", "bad-owner", "\"www\"", "takes a number"),
         Bad("secrets = [{ source = \"tls\", gid = -1 }]", "bad-owner", "-1", "takes a number"),
         Bad("secrets = [{ source = \"tls\", mode = \"r--r--r--\" }]", "bad-mode", "\"r--r--r--\"", "permission bits"),
+        Bad("secrets = [{ source = \"tls\", mode = 440 }]", "bad-mode", "440", "write 0o440"),
         Bad("secrets = [{ source = \"tls\", mode = 0o17777 }]", "bad-mode", "0o17777", "permission bits"),
         Bad("secrets = [{ source = \"tls\", target = \"/\" }]", "bad-mount", "\"/\"", "the root itself"),
         Bad("secrets = [{ source = \"tls\", on_change = \"SIGHUPP\" }]", "bad-choice", "\"SIGHUPP\"", "did you mean \"SIGHUP\"?"),
