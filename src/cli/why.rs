@@ -102,6 +102,12 @@ fn show(report: &WhyReport, now: Timestamp) {
             format_args!("to agree: evenkeel approve {} --revision {}", status.service, waiting.revision),
         );
     }
+    for hook in &report.hooks {
+        fact("hook", format_args!("{} (revision {}, {})", one_line(&hook.told), hook.revision, hook.began));
+        for line in hook.output.iter().flat_map(|output| output.lines()) {
+            fact("", clean(line));
+        }
+    }
     for row in status.containers.iter().filter(|row| row.probe.is_some()) {
         fact("probe", format_args!("{}: {}", row.name, one_line(row.probe.as_deref().unwrap_or_default())));
     }

@@ -54,6 +54,15 @@ impl Executor<'_> {
         match step {
             Step::Pull { image, platform } => return self.pull(image, platform.as_deref()).await,
             Step::Create(creation) => return Ok(Outcome::Created(self.engine.create(creation).await?)),
+            Step::MakeExec { id, exec, .. } => {
+                self.fresh("make a command in", id).await?;
+                return Ok(Outcome::Made(self.engine.create_exec(id, exec).await?));
+            }
+            Step::StartExec { id, exec, limit_ms, .. } => {
+                self.fresh("start a command in", id).await?;
+                let end = self.engine.start_exec(exec, Duration::from_millis(*limit_ms)).await?;
+                return Ok(Outcome::Ended { code: end.code, output: evidence(&end.output) });
+            }
             Step::SaveLogs { id, .. } => return Ok(Outcome::Logs(self.last_lines(id).await)),
             Step::Keep { image, repository, tag } => self.engine.tag(image, repository, tag).await?,
             Step::Untag { reference } => self.engine.untag(reference).await?,
@@ -227,6 +236,8 @@ pub fn describe(step: &Step, names: &BTreeMap<ContainerId, String>) -> String {
         Step::Rename { id, name: new } => format!("rename {} to {new}", name(id)),
         Step::Connect { id, network, .. } => format!("connect {} to network {network}", name(id)),
         Step::Disconnect { id, network, .. } => format!("disconnect {} from network {network}", name(id)),
+        Step::MakeExec { key, id, .. } => format!("make the command of {key} in {}", name(id)),
+        Step::StartExec { key, id, .. } => format!("run {key} in {}", name(id)),
         Step::SaveLogs { id, .. } => format!("save the last log lines of {}", name(id)),
         Step::Remove { id, .. } => format!("remove {}", name(id)),
         Step::RemoveNetwork { name, .. } => format!("remove network {name}"),

@@ -11,8 +11,9 @@ use futures_util::try_join;
 use crate::desired::ident::{ServiceId, ServiceName};
 use crate::engine::{ContainerFilter, Observe, Result};
 use crate::state::observed::{
-    ContainerId, ContainerStatus, ContainerSummary, DependencyState, EngineSession, ImageFacts, ImageId,
-    NameHolder, ObservedContainer, ObservedNetwork, ObservedService, ObservedVolume, Parent, label,
+    ContainerId, ContainerStatus, ContainerSummary, DependencyState, EngineSession, ExecId, ExecSeen,
+    ImageFacts, ImageId, NameHolder, ObservedContainer, ObservedNetwork, ObservedService, ObservedVolume,
+    Parent, label,
 };
 use crate::state::plan::{Failure, Lookups, Outcome, Planned, Step};
 use crate::state::time::Mono;
@@ -69,6 +70,8 @@ impl Scenery {
             | Step::SetResources { .. }
             | Step::Deliver { .. }
             | Step::Rename { .. }
+            | Step::MakeExec { .. }
+            | Step::StartExec { .. }
             | Step::SaveLogs { .. }
             | Step::Remove { .. } => false,
         };
@@ -91,6 +94,8 @@ impl Scenery {
             | Step::SetResources { .. }
             | Step::Deliver { .. }
             | Step::Rename { .. }
+            | Step::MakeExec { .. }
+            | Step::StartExec { .. }
             | Step::SaveLogs { .. }
             | Step::Remove { .. } => true,
             Step::Pull { .. }
@@ -177,15 +182,21 @@ pub async fn observe_again(
             None => Scenery::look(engine, known.session, lookups).await,
         }
     };
-    let (containers, around, parent) = try_join!(
+    let (containers, around, parent, execs, hook_images) = try_join!(
         containers(engine, owner, id, lookups, known.recorded),
         around,
         parent(engine, known.parent.as_ref()),
+        execs(engine, &lookups.execs),
+        hook_images(engine, &lookups.hook_images),
     )?;
     let (containers, name_holders) = containers;
+    let (hooks, containers) = containers.into_iter().partition(|found| found.labels.hook.is_some());
     let observed = ObservedService {
         session: known.session,
         containers,
+        hooks,
+        execs,
+        hook_images,
         name_holders,
         image: around.images.0.clone(),
         kept_images: around.kept(lookups),
@@ -273,6 +284,10 @@ pub fn is_ours(
     if labels.owner != owner || labels.service != *id {
         return false;
     }
+    if let Some(hook) = &labels.hook {
+        let plain = format!("{}-{}-{hook}", id.project, id.service);
+        return recorded.contains(&container.id) || implied(&container.name, &plain);
+    }
     recorded.contains(&container.id)
         || implied(&container.name, &id.container_name(labels.slot))
         || wanted.iter().any(|name| implied(&container.name, name))
@@ -323,6 +338,24 @@ async fn images(engine: &dyn Observe, lookups: &Lookups) -> Result<Images> {
     let (wanted, kept, tags) = try_join!(wanted, kept, tags)?;
     let kept = kept.into_iter().flatten().map(|image| (image.id.clone(), image)).collect();
     Ok((wanted, kept, tags))
+}
+
+async fn execs(
+    engine: &dyn Observe,
+    wanted: &BTreeSet<ExecId>,
+) -> Result<BTreeMap<ExecId, Option<ExecSeen>>> {
+    let looks = wanted.iter().map(|exec| async move { Ok((exec.clone(), engine.inspect_exec(exec).await?)) });
+    Ok(try_join_all(looks).await?.into_iter().collect())
+}
+
+async fn hook_images(
+    engine: &dyn Observe,
+    wanted: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Option<ImageFacts>>> {
+    let looks = wanted
+        .iter()
+        .map(|reference| async move { Ok((reference.clone(), engine.inspect_image(reference).await?)) });
+    Ok(try_join_all(looks).await?.into_iter().collect())
 }
 
 async fn networks(

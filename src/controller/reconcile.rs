@@ -27,7 +27,7 @@ use crate::state::observed::{DependencyProgress, DependencyState, ObservedServic
 use crate::state::plan::{Lookups, Next};
 use crate::state::record::{HistoryEntry, Record};
 use crate::state::time::{Mono, Now};
-use crate::state::{lookups, network, probe};
+use crate::state::{hooks, lookups, network, probe};
 use act::Acted;
 
 /// Rounds of one pass. A replacement takes about ten; something that needs more lets others go first and comes back.
@@ -212,7 +212,8 @@ impl Pass<'_> {
         if let Some(scenery) = &mut self.scenery {
             scenery.at.get_or_insert(now.mono);
         }
-        self.host.guard.note(self.id, !observed.containers.is_empty(), &cell.record.source);
+        let here = !observed.containers.is_empty() || !observed.hooks.is_empty();
+        self.host.guard.note(self.id, here, &cell.record.source);
         let held = match desired {
             Some(_) => None,
             None => self.host.guard.held(&wish, self.id, now.mono),
@@ -320,6 +321,9 @@ impl Pass<'_> {
         let lines: Vec<HistoryEntry> = cell.untold.iter().chain(history).cloned().collect();
         match self.host.save(self.id, &record, &lines).await {
             Ok(()) => {
+                for run in hooks::run::ended(&cell.record, &record) {
+                    self.host.metrics.hook_ended(self.id, run.key.point, !run.failed());
+                }
                 cell.record = record;
                 cell.durable = true;
                 cell.untold.clear();
@@ -359,5 +363,10 @@ impl Pass<'_> {
 
 /// What the engine's list would say of these containers.
 fn summary(observed: &ObservedService) -> Summary {
-    observed.containers.iter().map(|c| (c.id.clone(), (c.name.clone(), c.status))).collect()
+    observed
+        .containers
+        .iter()
+        .chain(&observed.hooks)
+        .map(|c| (c.id.clone(), (c.name.clone(), c.status)))
+        .collect()
 }

@@ -8,6 +8,7 @@ mod filename;
 mod files;
 mod fleet;
 pub mod hash;
+pub mod hooks;
 pub mod ident;
 pub mod interpolate;
 mod load;

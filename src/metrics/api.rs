@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::ident::ServiceId;
 use crate::desired::snapshot::Commit;
 use crate::state::condition::ServiceStatus;
+use crate::state::hooks::run::HookRun;
 use crate::state::record::{HistoryEntry, HistoryEvent, Hold, KeptRevision, Record, RevisionVerdict};
 use crate::state::time::Timestamp;
 
@@ -236,6 +237,9 @@ pub struct WhyReport {
     /// The revision that waits for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaiting: Option<AwaitingRow>,
+    /// Hooks that run, and those that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRow>,
     /// Kept revisions, newest first.
     pub revisions: Vec<RevisionRow>,
     /// Calls whose answer never came: nobody else gets what these containers would hold.
@@ -269,6 +273,12 @@ impl WhyReport {
             last_change: history.into_iter().next(),
             hold: record.hold.as_ref().map(HoldRow::of),
             awaiting: AwaitingRow::of(record),
+            hooks: record
+                .hooks
+                .iter()
+                .filter(|run| run.end.is_none() || run.failed())
+                .map(HookRow::of)
+                .collect(),
             revisions,
             unsettled,
             problems,
@@ -368,6 +378,35 @@ impl AwaitingRow {
             cause: kept.cause.clone(),
             since: waiting.since,
         })
+    }
+}
+
+/// One hook that runs or failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRow {
+    /// `pre_start 1`.
+    pub hook: String,
+    pub revision: String,
+    /// Short id of the container it ran in; `None`: one of its own.
+    pub container: Option<String>,
+    pub began: Timestamp,
+    /// `pre_start 1 ended with 1`.
+    pub told: String,
+    /// What it printed last. Only given to the local socket: programs print secrets.
+    pub output: Option<String>,
+}
+
+impl HookRow {
+    #[must_use]
+    pub fn of(run: &HookRun) -> Self {
+        Self {
+            hook: run.key.to_string(),
+            revision: run.key.revision.short().to_owned(),
+            container: run.key.container.as_ref().map(|id| id.short().to_owned()),
+            began: run.began,
+            told: run.told(),
+            output: run.output.clone(),
+        }
     }
 }
 

@@ -303,6 +303,16 @@ impl Metrics {
         self.services.restarted(service, times);
     }
 
+    /// A hook of the service ended.
+    pub fn hook_ended(
+        &self,
+        service: &crate::desired::ident::ServiceId,
+        point: crate::desired::hooks::HookPoint,
+        good: bool,
+    ) {
+        self.services.hook_ended(service, point, good);
+    }
+
     /// One probe of a container ended.
     pub fn probed(&self, service: &crate::desired::ident::ServiceId, kind: &str, good: bool, took: Duration) {
         self.services.probed(service, kind, good, took);

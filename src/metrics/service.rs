@@ -8,6 +8,7 @@ use prometheus::{CounterVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::MetricsError;
 use super::register::Registrar;
+use crate::desired::hooks::HookPoint;
 use crate::desired::ident::ServiceId;
 use crate::desired::snapshot::Commit;
 use crate::state::condition::ConditionKind;
@@ -61,6 +62,16 @@ impl Serving<'_> {
 /// Values of the labels that name a revision and where it comes from.
 type Origin = [String; 6];
 
+const HOOK_POINTS: [HookPoint; 8] = [
+    HookPoint::PreStart,
+    HookPoint::PostStart,
+    HookPoint::PreStop,
+    HookPoint::BeforeUpdate,
+    HookPoint::BeforeSwitch,
+    HookPoint::AfterUpdate,
+    HookPoint::AfterRollback,
+    HookPoint::OnFailure,
+];
 const PROBE_RESULTS: [&str; 2] = ["ok", "failed"];
 /// A local answer to the longest timeout that anybody should give a probe.
 const PROBE_BUCKETS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -77,6 +88,7 @@ pub(super) struct ServiceSeries {
     probes_failing: IntGaugeVec,
     probes: IntCounterVec,
     probe_duration: HistogramVec,
+    hooks: IntCounterVec,
     rollbacks: IntCounterVec,
     restarts: IntCounterVec,
     downtime: CounterVec,
@@ -139,6 +151,11 @@ impl ServiceSeries {
                 "How long probes took, failed ones included, by kind: `http`, `tcp`, `exec`.",
                 &PROBE_BUCKETS,
                 &["kind"],
+            )?,
+            hooks: r.counters(
+                "evenkeel_hooks_total",
+                "Hooks that ended, by point of time and result: `ok` or `failed`.",
+                &["project", "service", "hook", "result"],
             )?,
             rollbacks: r.counters(
                 "evenkeel_rollbacks_total",
@@ -221,6 +238,11 @@ impl ServiceSeries {
             let _gone = gauge.remove_label_values(&[project, service]);
         }
         let _gone = self.probes_failing.remove_label_values(&[project, service]);
+        for (point, result) in
+            HOOK_POINTS.iter().flat_map(|point| PROBE_RESULTS.map(|result| (point, result)))
+        {
+            let _gone = self.hooks.remove_label_values(&[project, service, point.as_str(), result]);
+        }
         for result in PROBE_RESULTS {
             let _gone = self.probes.remove_label_values(&[project, service, result]);
         }
@@ -235,6 +257,13 @@ impl ServiceSeries {
 
     pub(super) fn rolled_back(&self, id: &ServiceId) {
         self.rollbacks.with_label_values(&[id.project.as_str(), id.service.as_str()]).inc();
+    }
+
+    pub(super) fn hook_ended(&self, id: &ServiceId, point: HookPoint, good: bool) {
+        let result = if good { "ok" } else { "failed" };
+        self.hooks
+            .with_label_values(&[id.project.as_str(), id.service.as_str(), point.as_str(), result])
+            .inc();
     }
 
     pub(super) fn probed(&self, id: &ServiceId, kind: &str, good: bool, took: Duration) {

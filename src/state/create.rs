@@ -9,7 +9,7 @@ use super::record::KeptRevision;
 use super::roll::{Roll, Slot, View};
 use super::target;
 use crate::desired::ident::ServiceId;
-use crate::desired::spec::{MountSource, NetworkMode};
+use crate::desired::spec::{MountSource, NetworkMode, ServiceSpec};
 
 /// The image of a kept revision, if it is on the host.
 pub(super) fn image_of<'a>(observed: &'a ObservedService, kept: &KeptRevision) -> Option<&'a ImageFacts> {
@@ -42,14 +42,15 @@ impl<'a> Pass<'a> {
             image_ref: kept.spec.container.image.clone(),
             image_digest: kept.digest.clone(),
             source,
+            hook: None,
         };
         let creation = Creation {
             name,
             spec: kept.spec.container.clone(),
             live: kept.spec.live.clone(),
             labels,
-            network_ids: self.network_ids(roll),
-            parent: self.parent_id(roll),
+            network_ids: self.network_ids_of(roll.spec()),
+            parent: self.parent_of(roll.spec()),
             inherited: inherited(kept, &image, view),
             image,
         };
@@ -58,14 +59,24 @@ impl<'a> Pass<'a> {
         Slot::Busy
     }
 
-    fn network_ids(&self, roll: &Roll<'_>) -> std::collections::BTreeMap<String, String> {
+    pub(super) fn network_ids_of(&self, spec: &ServiceSpec) -> std::collections::BTreeMap<String, String> {
         let (observed, owner) = (self.inputs.observed, self.inputs.owner);
-        let names = roll.spec().live.networks.keys();
+        let names = spec.live.networks.keys();
         names.filter_map(|name| Some((name.clone(), live::network_id(observed, name, owner)?))).collect()
     }
 
-    fn parent_id(&self, roll: &Roll<'_>) -> Option<super::observed::ContainerId> {
-        match roll.spec().container.network_mode {
+    /// Anonymous volumes for a hook's own container: those of whoever serves, so that it sees their data and leaves none behind.
+    pub(super) fn inherited_for_hook(
+        &self,
+        kept: &KeptRevision,
+        image: &ImageFacts,
+    ) -> std::collections::BTreeMap<String, String> {
+        let others = self.inputs.observed.containers.iter().filter(|found| found.labels.slot == 1).collect();
+        inherited(kept, image, &View { current: None, others })
+    }
+
+    pub(super) fn parent_of(&self, spec: &ServiceSpec) -> Option<super::observed::ContainerId> {
+        match spec.container.network_mode {
             NetworkMode::Service(_) => self.inputs.observed.parent.as_ref().map(|parent| parent.id.clone()),
             _ => None,
         }

@@ -160,6 +160,7 @@ impl<'a> Pass<'a> {
                 if matches!(kept.verdict, RevisionVerdict::Rejected { .. }) {
                     kept.verdict = RevisionVerdict::Candidate;
                     kept.evidence = None;
+                    self.record.hooks.retain(|run| run.key.revision != kept.id || !run.failed());
                 }
             }
             self.record.wish = Some(wanted.wish.clone());
@@ -181,8 +182,8 @@ impl<'a> Pass<'a> {
     /// end of the engine process that had received the call (RELIABILITY.md 5.5).
     pub(super) fn forget_the_gone(&mut self) {
         let observed = self.inputs.observed;
-        let there: BTreeMap<&ContainerId, &ObservedContainer> =
-            observed.containers.iter().map(|c| (&c.id, c)).collect();
+        let all = observed.containers.iter().chain(&observed.hooks);
+        let there: BTreeMap<&ContainerId, &ObservedContainer> = all.map(|c| (&c.id, c)).collect();
         self.record.containers.retain(|id| there.contains_key(id));
         self.record.told.retain(|id, _| there.contains_key(id));
         self.record.containers.extend(there.keys().map(|id| (*id).clone()));
@@ -198,6 +199,7 @@ impl<'a> Pass<'a> {
             };
             note.session == observed.session && (note.repeated || !executed)
         });
+        self.forget_old_hooks();
     }
 
     fn nothing(&mut self, why: &Why) -> Condition {
@@ -335,6 +337,8 @@ impl<'a> Pass<'a> {
     }
 
     fn finish(mut self, condition: Condition) -> Decision {
+        self.pay();
+        self.greet_before_stops();
         let condition = self.trouble().unwrap_or(condition);
         self.hold_back_after_trouble();
         self.note_before_acting();
@@ -359,7 +363,10 @@ impl<'a> Pass<'a> {
         let observed = self.inputs.observed;
         for planned in &self.plan {
             let (id, op) = match &planned.step {
-                Step::Start { id } => (id, UnsettledOp::Start),
+                Step::Start { id } => {
+                    greet(&mut self.record, observed, id);
+                    (id, UnsettledOp::Start)
+                }
                 Step::SetRestart { id, policy } if *policy != RestartPolicy::No => (id, UnsettledOp::Promote),
                 Step::Stop { id, .. } => {
                     self.record.stopped.insert(id.clone());
@@ -422,7 +429,21 @@ impl<'a> Pass<'a> {
 
 /// Steps that wait after one of them failed. Pulls and starts have pauses of their own.
 fn is_held_back(planned: &Planned) -> bool {
-    !planned.housekeeping && !matches!(planned.step, Step::Pull { .. } | Step::Start { .. })
+    let own_pauses = matches!(
+        planned.step,
+        Step::Pull { .. } | Step::Start { .. } | Step::MakeExec { .. } | Step::StartExec { .. }
+    );
+    !planned.housekeeping && !own_pauses
+}
+
+/// A start is the beginning of another life: its hooks begin anew.
+fn greet(record: &mut Record, observed: &ObservedService, id: &ContainerId) {
+    record.hooks.retain(|run| run.key.container.as_ref() != Some(id));
+    let container = observed.containers.iter().find(|container| container.id == *id);
+    let kept = container.and_then(|container| target::kept(record, &container.labels.revision));
+    if kept.is_some_and(|kept| !kept.spec.container.lifecycle.post_start.is_empty()) {
+        record.to_greet.insert(id.clone());
+    }
 }
 
 /// Of the calls of this kind that are open already one note is enough: each forbids the same. Says whether there was one.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::words::{Billionths, Duration, Size, Words};
+use crate::desired::hooks::{Hook, Lifecycle};
 use crate::desired::provided::FileKey;
 use crate::desired::spec::{
     ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Mount, MountSource,
@@ -161,6 +162,7 @@ impl Differences {
             ulimits,
             sysctls,
             shm_size,
+            lifecycle,
         } = old;
         let replace = Effect::Replace;
         self.text("image", Some(image), Some(&new.image), replace);
@@ -195,6 +197,15 @@ impl Differences {
         self.map("ulimits", ulimits, &new.ulimits, replace);
         self.map("sysctls", sysctls, &new.sysctls, replace);
         self.option("shm_size", shm_size.map(Size), new.shm_size.map(Size), replace);
+        let Lifecycle { pre_start, post_start, pre_stop } = lifecycle;
+        for (key, old, new) in [
+            ("pre_start", pre_start, &new.lifecycle.pre_start),
+            ("post_start", post_start, &new.lifecycle.post_start),
+            ("pre_stop", pre_stop, &new.lifecycle.pre_stop),
+        ] {
+            let given = |hooks: &Vec<Hook>| (!hooks.is_empty()).then(|| hooks.clone());
+            self.option(key, given(old), given(new), replace);
+        }
     }
 
     fn healthcheck(&mut self, old: &Healthcheck, new: &Healthcheck) {
@@ -294,12 +305,13 @@ impl Differences {
     }
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
-        let Policy { replicas, pull, depends_on, update, probe, protect, approve } = old;
+        let Policy { replicas, pull, depends_on, update, probe, hooks, protect, approve } = old;
         self.value("deploy.replicas", replicas, &new.replicas, Effect::None);
         self.value("pull_policy", pull, &new.pull, Effect::None);
         self.entries(depends_on, &new.depends_on, Effect::None, |name| format!("depends_on.{name}"));
         self.update_config(update, &new.update);
         self.option("probe", probe.as_ref(), new.probe.as_ref(), Effect::None);
+        self.entries(hooks, &new.hooks, Effect::None, |point| format!("hooks.{point}"));
         self.value("protect", protect, &new.protect, Effect::None);
         self.value("rollout.approve", approve, &new.approve, Effect::None);
     }

@@ -9,6 +9,7 @@ pub mod diff;
 mod down;
 pub mod gate;
 pub mod guard;
+pub mod hooks;
 pub mod live;
 pub mod network;
 pub mod observed;

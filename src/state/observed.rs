@@ -22,6 +22,8 @@ pub mod label {
     pub const IMAGE_REF: &str = "dev.evenkeel.image.ref";
     pub const IMAGE_DIGEST: &str = "dev.evenkeel.image.digest";
     pub const SOURCE: &str = "dev.evenkeel.source";
+    /// On a hook's own container: which hook.
+    pub const HOOK: &str = "dev.evenkeel.hook";
     /// On networks and volumes: the key in the project and the hash of the definition.
     pub const NETWORK: &str = "dev.evenkeel.network";
     pub const VOLUME: &str = "dev.evenkeel.volume";
@@ -94,6 +96,9 @@ pub struct OwnLabels {
     pub image_ref: String,
     pub image_digest: Option<String>,
     pub source: String,
+    /// It serves nothing: it is a hook's own container (`pre-start-1`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -239,6 +244,12 @@ pub struct ObservedService {
     pub session: EngineSession,
     /// Ours, this service, every slot and revision; by id.
     pub containers: Vec<ObservedContainer>,
+    /// Ours, and a hook's own; they serve nothing.
+    pub hooks: Vec<ObservedContainer>,
+    /// Commands of hooks that are on their way, as the engine knows them; `None`: it does not.
+    pub execs: BTreeMap<ExecId, Option<ExecSeen>>,
+    /// Images of hooks that have one of their own.
+    pub hook_images: BTreeMap<String, Option<ImageFacts>>,
     /// Foreign containers that hold a name we want.
     pub name_holders: BTreeMap<String, NameHolder>,
     /// The wanted reference as the engine resolves it now; `None`: not on this host.

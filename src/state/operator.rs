@@ -54,6 +54,7 @@ pub fn retry(record: &Record, now: Timestamp) -> Operated {
         if matches!(kept.verdict, RevisionVerdict::Rejected { .. }) {
             kept.verdict = RevisionVerdict::Candidate;
             kept.evidence = None;
+            changed.hooks.retain(|run| run.key.revision != kept.id || !run.failed());
             retried = Some(kept.clone());
         }
     }

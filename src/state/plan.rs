@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::observed::{ContainerId, ImageFacts, ImageId, OwnLabels};
+use super::hooks::run::HookKey;
+use super::observed::{ContainerId, ExecId, ImageFacts, ImageId, OwnLabels};
 use super::record::RevisionId;
+use crate::desired::probe::Exec;
 use crate::desired::spec::{
     ContainerSpec, Endpoint, LiveFile, LiveSpec, NetworkSpec, Resources, RestartPolicy, VolumeSpec,
 };
@@ -70,6 +72,19 @@ pub enum Step {
         id: ContainerId,
         network: String,
         network_id: String,
+    },
+    /// Make a command of a hook in a container; nothing runs yet.
+    MakeExec {
+        key: HookKey,
+        id: ContainerId,
+        exec: Box<Exec>,
+    },
+    /// Start a command that was made, and follow it to its end.
+    StartExec {
+        key: HookKey,
+        id: ContainerId,
+        exec: ExecId,
+        limit_ms: u64,
     },
     /// Save the last log lines of a container that is about to go, as evidence against its revision.
     SaveLogs {
@@ -194,6 +209,13 @@ pub enum Outcome {
     Created(ContainerId),
     /// The last log lines that `SaveLogs` read.
     Logs(String),
+    /// The command that `MakeExec` made.
+    Made(ExecId),
+    /// How the command ended that `StartExec` started, and what it printed last; `None`: it goes on.
+    Ended {
+        code: Option<i64>,
+        output: String,
+    },
     Failed {
         kind: Failure,
         text: String,
@@ -214,6 +236,10 @@ pub struct Lookups {
     pub keep_repository: String,
     pub networks: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
+    /// Commands of hooks whose end is not known.
+    pub execs: BTreeSet<ExecId>,
+    /// References of images that hooks have of their own.
+    pub hook_images: BTreeSet<String>,
     /// Container names that must be free or ours.
     pub names: BTreeSet<String>,
     /// The service whose network namespace is shared.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::hooks::run::{HookKey, HookRun};
 use super::observed::{ContainerId, EngineSession, ImageId};
 use super::time::{EngineStamp, Mono, Timestamp};
 use crate::desired::hash::SpecHash;
+use crate::desired::hooks::HookPoint;
 use crate::desired::snapshot::Commit;
 use crate::desired::spec::ServiceSpec;
 
@@ -77,6 +79,15 @@ pub struct Record {
     /// The revision that somebody has approved, until it has proved itself or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved: Option<RevisionId>,
+    /// Hooks that began, and how they ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRun>,
+    /// Containers that were started by us and whose `post_start` is not over.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub to_greet: BTreeSet<ContainerId>,
+    /// Hooks of updates that are over, to be run when nothing else is to be done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<(HookPoint, RevisionId)>,
     /// Containers we created: proof of ownership beside the label when someone renamed one.
     pub containers: BTreeSet<ContainerId>,
     /// The revision whose late failures still count, until its watch ends.
@@ -214,6 +225,8 @@ pub struct Memo {
     pub remade: bool,
     /// The last slot that passed its gate in this rollout, for `delay`.
     pub slot_passed_at: Option<Mono>,
+    /// Since when hooks that run have been seen to run.
+    pub hooks: BTreeMap<HookKey, Mono>,
     /// When this rollout's first act was, for durations.
     pub rollout_since: Option<Mono>,
 }
@@ -266,6 +279,8 @@ pub enum HistoryEvent {
     /// A revision waits for somebody's word.
     Awaiting,
     Approved,
+    HookRan,
+    HookFailed,
     Updated,
     Repaired,
     Removed,

@@ -34,6 +34,7 @@ impl Pass<'_> {
         if slots.iter().all(serving) {
             self.keep_image(roll.kept);
             self.drop_old_revisions(roll);
+            self.tidy_hooks();
         }
     }
 
@@ -139,10 +140,10 @@ impl Pass<'_> {
             );
         }
         let observed = self.inputs.observed;
-        for container in &observed.containers {
+        for container in observed.containers.iter().chain(&observed.hooks) {
             self.take_away(container, false, "no file wants it any more");
         }
-        if !observed.containers.is_empty() {
+        if !observed.containers.is_empty() || !observed.hooks.is_empty() {
             return Condition::new(ConditionKind::Progressing, "Removing", "no file wants it any more");
         }
         let repository = self.inputs.id.keep_repository();

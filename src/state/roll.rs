@@ -2,12 +2,14 @@
 
 use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
+use super::hooks::Went;
 use super::observed::{ContainerStatus, Health, ObservedContainer};
 use super::order::{self, Order};
 use super::plan::Step;
 use super::probe;
 use super::record::{HistoryEvent, KeptRevision, RevisionId, RevisionVerdict, Watch};
 use super::target::{self, Why};
+use crate::desired::hooks::HookPoint;
 use crate::desired::spec::{FailureAction, NetworkMode, RestartPolicy, ServiceSpec};
 
 /// The revision that every slot should serve.
@@ -70,6 +72,11 @@ impl<'a> Pass<'a> {
                 "RemovingFailed",
                 "removing what failed or was superseded",
             );
+        }
+        match self.before_the_first(&roll) {
+            Went::Done => {}
+            Went::Under(condition) => return condition,
+            Went::Failed(reason) => return self.reject(&roll, &reason),
         }
         let slots = self.every_slot(&roll);
         if let Some(condition) = self.judge(&roll, &slots) {
@@ -229,6 +236,9 @@ impl<'a> Pass<'a> {
                 return Some(self.reject(roll, reason));
             }
         }
+        if let Some(condition) = self.judge_switch(roll, slots) {
+            return Some(condition);
+        }
         let over = |slot: &Slot| {
             matches!(slot, Slot::Done | Slot::Completed | Slot::Impaired(_) | Slot::Failed { .. })
         };
@@ -239,9 +249,27 @@ impl<'a> Pass<'a> {
         None
     }
 
+    /// `before_switch` in the first slot that proved itself; nothing old goes before it has ended well.
+    fn judge_switch(&mut self, roll: &Roll<'_>, slots: &[Slot]) -> Option<Condition> {
+        let proved = (1..).zip(slots).find(|(_, slot)| **slot == Slot::Done).map(|(slot, _)| slot)?;
+        let container = self.view(proved, roll).current;
+        match self.before_switch(roll, container) {
+            Went::Done => None,
+            Went::Under(condition) => Some(condition),
+            Went::Failed(reason) => {
+                // What else was planned belongs to a roll-out that just ended; what the hook itself leaves to be done stays.
+                self.plan.retain(|planned| planned.slot.is_none());
+                Some(self.reject(roll, &reason))
+            }
+        }
+    }
+
     fn commit(&mut self, roll: &Roll<'_>) -> Condition {
         let id = roll.kept.id.clone();
         let previous = self.record.good.replace(id.clone());
+        if previous.is_some() {
+            self.owe(HookPoint::AfterUpdate, &id);
+        }
         self.record.intent = None;
         self.record.rolling_back = None;
         self.record.approved = None;
@@ -274,6 +302,7 @@ impl<'a> Pass<'a> {
             self.record.rolling_back = Some(id.clone());
         }
         self.note(HistoryEvent::Rejected, Some(id.clone()), reason.to_owned());
+        self.owe(HookPoint::OnFailure, &id);
         Condition::new(ConditionKind::Progressing, "Rejected", format!("revision {id} failed: {reason}"))
     }
 
@@ -349,6 +378,7 @@ impl<'a> Pass<'a> {
             return condition;
         }
         if let Some(failed) = self.record.rolling_back.take() {
+            self.owe(HookPoint::AfterRollback, &failed);
             self.note(
                 HistoryEvent::RolledBack,
                 Some(roll.kept.id.clone()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::hooks;
 use super::observed::{ContainerId, EngineSession};
 use super::plan::{Failure, Outcome, Planned, Step};
 use super::record::{
@@ -36,6 +37,9 @@ pub fn settle(
             tell(record, id, &creation.live.files);
         }
         (Step::Deliver { id, files, .. }, Outcome::Done) => tell(record, id, files),
+        (Step::MakeExec { key, .. } | Step::StartExec { key, .. }, outcome) => {
+            return hooks::settle(record, key, outcome, now);
+        }
         (Step::Start { id }, outcome) => settle_start(record, memo, id, outcome, session, now),
         (Step::SetRestart { id, policy }, outcome) => settle_policy(record, id, *policy, outcome),
         (Step::Remove { id, .. }, Outcome::Done) => forget(record, memo, id),
@@ -67,7 +71,10 @@ fn keep_evidence(record: &mut Record, revision: &RevisionId, text: String) {
 
 /// Steps with a memory of their own (pull, start) are not "trouble" of the service.
 fn note_trouble(memo: &mut Memo, planned: &Planned, outcome: &Outcome, now: Now) {
-    if matches!(planned.step, Step::Pull { .. } | Step::SaveLogs { .. }) {
+    if matches!(
+        planned.step,
+        Step::Pull { .. } | Step::SaveLogs { .. } | Step::MakeExec { .. } | Step::StartExec { .. }
+    ) {
         return;
     }
     let own_count = matches!(planned.step, Step::Start { .. });
@@ -81,7 +88,7 @@ fn note_trouble(memo: &mut Memo, planned: &Planned, outcome: &Outcome, now: Now)
         Outcome::Failed { .. } if own_count => {}
         Outcome::Failed { kind, text } => *slot = Some(bump(slot.take(), *kind, text, now)),
         // A create that works does not prove that the start, which failed for what it was made with, will.
-        Outcome::Done | Outcome::Created(_) | Outcome::Logs(_) => {
+        Outcome::Done | Outcome::Created(_) | Outcome::Logs(_) | Outcome::Made(_) | Outcome::Ended { .. } => {
             let keeps = slot.as_ref().is_some_and(|trouble| trouble.kind == Failure::NotFound) && !own_count;
             if !keeps {
                 *slot = None;
@@ -177,7 +184,10 @@ fn history(record: &Record, planned: &Planned, outcome: &Outcome, now: Now) -> V
             | Step::Deliver { signal: Some(_), .. },
             Outcome::Done,
         ) => HistoryEvent::Updated,
-        (Step::Start { .. }, Outcome::Done) if record.intent.is_none() && record.rolling_back.is_none() => {
+        // Containers of hooks have no slot.
+        (Step::Start { .. }, Outcome::Done)
+            if planned.slot.is_some() && record.intent.is_none() && record.rolling_back.is_none() =>
+        {
             HistoryEvent::Repaired
         }
         _ => return Vec::new(),

@@ -3,6 +3,7 @@
 use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
 use super::gate::{self, Verdict};
+use super::hooks::{self, Went};
 use super::live;
 use super::observed::{ContainerId, ContainerStatus, ObservedContainer};
 use super::plan::Step;
@@ -64,7 +65,18 @@ impl<'a> Pass<'a> {
             return Slot::Busy;
         }
         let verdict = self.look(roll, container);
+        let greeted = self.post_start(roll, container);
+        if let Went::Under(condition) = greeted {
+            return if self.plan.iter().any(|planned| planned.slot == Some(slot)) {
+                Slot::Busy
+            } else {
+                Slot::Pending(condition)
+            };
+        }
         if !roll.committed {
+            if let Went::Failed(reason) = greeted {
+                return Slot::Failed { reason, container: None };
+            }
             match verdict {
                 Verdict::Healthy => {}
                 Verdict::Pending { until, waiting_for } => {
@@ -87,7 +99,10 @@ impl<'a> Pass<'a> {
             self.memo.slot_passed_at.get_or_insert(self.inputs.now.mono);
             return Slot::Done;
         }
-        self.keep_well(slot, roll, container, &verdict)
+        match (self.keep_well(slot, roll, container, &verdict), greeted) {
+            (Slot::Done, Went::Failed(reason)) => Slot::Impaired(hooks::impaired(&reason)),
+            (state, _) => state,
+        }
     }
 
     pub(super) fn look(&mut self, roll: &Roll<'_>, container: &ObservedContainer) -> Verdict {

@@ -216,10 +216,23 @@ pub fn lookups(id: &ServiceId, desired: Option<&Wanted>, record: &Record, _now: 
     for spec in specs {
         collect(id, spec, &mut found);
     }
+    let open = record.hooks.iter().filter(|run| run.end.is_none());
+    found.execs = open.filter_map(|run| run.exec.clone()).collect();
+    // Also of a revision that is not wanted any more: what is owed belongs to one that failed.
+    let owed = record.owed.iter().filter_map(|(_, revision)| kept(record, revision));
+    for spec in owed.map(|kept| &*kept.spec) {
+        found.hook_images.extend(hook_images(spec));
+    }
     found
 }
 
+fn hook_images(spec: &ServiceSpec) -> impl Iterator<Item = String> {
+    let lifecycle = spec.container.lifecycle.pre_start.iter();
+    lifecycle.chain(spec.policy.hooks.values().flatten()).filter_map(|hook| hook.image.clone())
+}
+
 fn collect(id: &ServiceId, spec: &ServiceSpec, found: &mut Lookups) {
+    found.hook_images.extend(hook_images(spec));
     found.networks.extend(spec.live.networks.keys().cloned());
     found.volumes.extend(spec.container.mounts.values().filter_map(|mount| match &mount.source {
         crate::desired::spec::MountSource::Volume { name: Some(name), .. } => Some(name.clone()),

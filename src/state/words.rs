@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::desired::convert::{print_port, scalar};
+use crate::desired::hooks::{Hook, OnError};
 use crate::desired::probe::{Exec, OnProbeFailure, Probe, ProbeCheck};
 use crate::desired::provided::FileKey;
 use crate::desired::secret::Sensitive;
@@ -296,6 +297,25 @@ impl Words for Exec {
             None => name.clone(),
         };
         parts.extend(environment.iter().map(variable));
+        parts.join(" ")
+    }
+}
+
+impl Words for Vec<Hook> {
+    fn words(&self) -> String {
+        self.iter().map(Words::words).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Words for Hook {
+    fn words(&self) -> String {
+        let Hook { exec, image, timeout_ms, on_error } = self;
+        let mut parts = vec![exec.words()];
+        parts.extend(image.iter().map(|image| format!("from {image}")));
+        parts.extend(
+            timeout_ms.map(|ms| format!("within {}", Duration(ms.saturating_mul(1_000_000)).words())),
+        );
+        parts.extend((*on_error == OnError::Continue).then(|| "on error continue".to_owned()));
         parts.join(" ")
     }
 }

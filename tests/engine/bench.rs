@@ -174,6 +174,7 @@ pub async fn creation(bench: &dyn Bench, service: &str, app: App) -> Creation {
         ulimits: BTreeMap::new(),
         sysctls: BTreeMap::new(),
         shm_size: None,
+        lifecycle: evenkeel::desired::hooks::Lifecycle::default(),
     };
     let service = ServiceId::new(bench.project(), service).unwrap();
     let hash = SpecHash::of(&spec);
@@ -186,6 +187,7 @@ pub async fn creation(bench: &dyn Bench, service: &str, app: App) -> Creation {
         image_ref: spec.image.clone(),
         image_digest: None,
         source: "contract/test.toml:1".to_owned(),
+        hook: None,
         service: service.clone(),
     };
     Creation {

@@ -63,6 +63,7 @@ fn plain() -> Creation {
         ulimits: BTreeMap::new(),
         sysctls: BTreeMap::new(),
         shm_size: None,
+        lifecycle: evenkeel::desired::hooks::Lifecycle::default(),
     };
     let hash = SpecHash::of(&spec);
     let image = image_id("a");
@@ -79,6 +80,7 @@ fn plain() -> Creation {
             image_ref: "web:1".to_owned(),
             image_digest: Some("web@sha256:00".to_owned()),
             source: "shop/web.toml:3".to_owned(),
+            hook: None,
         },
         spec,
         image: ImageFacts {

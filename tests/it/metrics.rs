@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use evenkeel::desired::hooks::HookPoint;
 use evenkeel::desired::ident::ServiceId;
 use evenkeel::desired::snapshot::Commit;
 use evenkeel::metrics::{
@@ -40,6 +41,7 @@ fn used() -> Metrics {
     metrics.service(&web(), &ready("aaaaaaaa", "nginx:1"));
     metrics.rolled_back(&web());
     metrics.restarted(&web(), 2);
+    metrics.hook_ended(&web(), HookPoint::PreStart, false);
     metrics.probed(&web(), "http", false, Duration::from_millis(2));
     metrics.downtime(&web(), Duration::from_millis(1500));
     metrics.rollout("stop-first", RolloutResult::Committed, Duration::from_secs(12));

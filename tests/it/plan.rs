@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use evenkeel::desired::hooks::HookPoint;
 use evenkeel::desired::ident::{ServiceId, ServiceName};
 use evenkeel::desired::load;
 use evenkeel::desired::snapshot::{FileContent, HostFacts, RelPath, Snapshot};
 use evenkeel::desired::spec::{Resources, RestartPolicy, ServiceSpec};
 use evenkeel::desired::{Revision, Wanted, diagnostic, hash::SpecHash};
 use evenkeel::state::decide::{Inputs, Limits, Removal, decide};
+use evenkeel::state::hooks::run::{HookEnd, HookKey, HookRun};
 use evenkeel::state::observed::*;
 use evenkeel::state::plan::{Failure, Next, Planned, Step};
 use evenkeel::state::probe::ProbeSeen;
@@ -241,6 +243,15 @@ impl World {
                 ["volume", "missing", name] => {
                     self.observed.volumes.insert((*name).to_owned(), None);
                 }
+                ["exec", exec, state @ ..] => {
+                    let seen = match state {
+                        ["made"] => ExecSeen { running: false, code: None },
+                        ["running"] => ExecSeen { running: true, code: None },
+                        ["ended", code] => ExecSeen { running: false, code: Some(code.parse().unwrap()) },
+                        other => panic!("exec {other:?}"),
+                    };
+                    self.observed.execs.insert(ExecId((*exec).to_owned()), Some(seen));
+                }
                 ["disk", mib] => self.observed.disk_free = Some(mib.parse::<u64>().unwrap() << 20),
                 ["session", number] => self.observed.session = EngineSession(number.parse().unwrap()),
                 ["parent", name, rest @ ..] => self.observed.parent = Some(parent(name, rest)),
@@ -325,6 +336,20 @@ impl World {
                 ["approved", image] => {
                     self.record.approved = Some(self.keep(image, RevisionVerdict::Candidate));
                 }
+                ["began", point, index, image, rest @ ..] => {
+                    let run = self.hook(point, index, image, rest, None);
+                    self.record.hooks.push(run);
+                }
+                ["ended", point, index, image, "in", name, "with", code] => {
+                    let end = Some(HookEnd::Code(code.parse().unwrap()));
+                    let run = self.hook(point, index, image, &["in", name], end);
+                    self.record.hooks.push(run);
+                }
+                ["to-greet", name] => drop(self.record.to_greet.insert(container_id(name))),
+                ["owed", point, image] => {
+                    let revision = self.revision(image);
+                    self.record.owed.push((hook_point(point), revision));
+                }
                 ["stopped", name] => drop(self.record.stopped.insert(container_id(name))),
                 ["completed", image] => self.record.completed = Some(self.revision(image)),
                 ["unsettled", name, op, "session", session, more @ ..] => {
@@ -360,6 +385,25 @@ impl World {
         }
     }
 
+    fn hook(
+        &mut self,
+        point: &str,
+        index: &str,
+        image: &str,
+        rest: &[&str],
+        end: Option<HookEnd>,
+    ) -> HookRun {
+        let (container, exec) = match rest {
+            [] => (None, None),
+            ["in", name] => (Some(container_id(name)), None),
+            ["in", name, "as", exec] => (Some(container_id(name)), Some(ExecId((*exec).to_owned()))),
+            other => panic!("hook {other:?}"),
+        };
+        let revision = self.revision(image);
+        let key = HookKey { point: hook_point(point), index: index.parse().unwrap(), revision, container };
+        HookRun { key, began: Timestamp(NOW_WALL), exec, end, output: None }
+    }
+
     fn hold(&mut self, image: Option<&str>, until_wish_changes: Option<String>, expires: Option<Timestamp>) {
         let revision = image.map(|image| self.revision(image));
         self.record.hold = Some(Hold {
@@ -391,6 +435,7 @@ impl World {
                 image_ref: (*image).to_owned(),
                 image_digest: None,
                 source: String::new(),
+                hook: None,
             },
             status: serde_json::from_value(serde_json::Value::String((*status).to_owned())).unwrap(),
             exit_code: 0,
@@ -415,7 +460,10 @@ impl World {
             self.option(&mut container, option);
         }
         self.record.containers.insert(container.id.clone());
-        self.observed.containers.push(container);
+        match container.labels.hook {
+            Some(_) => self.observed.hooks.push(container),
+            None => self.observed.containers.push(container),
+        }
     }
 
     fn option(&self, container: &mut ObservedContainer, option: &str) {
@@ -435,6 +483,7 @@ impl World {
                 container.probe = Some(ProbeSeen { health, last, failures: 0, rounds: 0 });
             }
             "rounds" => container.probe.as_mut().unwrap().rounds = value.parse().unwrap(),
+            "hook" => container.labels.hook = Some(value.to_owned()),
             "restarts" => container.restart_count = value.parse().unwrap(),
             "started" => {
                 container.started_at = Some(EngineStamp(value.parse::<i64>().unwrap() * 1_000_000_000))
@@ -554,7 +603,8 @@ impl World {
 
     /// Ids become names, and hashes the images they stand for.
     fn named(&self, id: &ContainerId) -> String {
-        let found = self.observed.containers.iter().find(|container| container.id == *id);
+        let mut all = self.observed.containers.iter().chain(&self.observed.hooks);
+        let found = all.find(|container| container.id == *id);
         found.map_or_else(|| id.short().to_owned(), |container| container.name.clone())
     }
 
@@ -597,6 +647,10 @@ impl World {
             Step::Rename { id, name } => format!("rename {} to {name}", named(id)),
             Step::Connect { id, network, .. } => format!("connect {} to {network}", named(id)),
             Step::Disconnect { id, network, .. } => format!("disconnect {} from {network}", named(id)),
+            Step::MakeExec { key, id, .. } => format!("make {key} in {}", named(id)),
+            Step::StartExec { key, id, limit_ms, .. } => {
+                format!("run {key} in {} within {}", named(id), evenkeel::state::gate::seconds(*limit_ms))
+            }
             Step::SaveLogs { id, .. } => format!("save logs of {}", named(id)),
             Step::Remove { id, dead } => {
                 format!("remove {}{}", named(id), if *dead { " by force" } else { "" })
@@ -662,6 +716,10 @@ impl World {
             names: self.names.clone(),
         }
     }
+}
+
+fn hook_point(text: &str) -> HookPoint {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).unwrap()
 }
 
 fn limits(resources: &Resources) -> String {

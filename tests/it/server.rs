@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use evenkeel::desired::ident::ServiceId;
 use evenkeel::metrics::Metrics;
 use evenkeel::metrics::api::{
-    Accepted, Api, ApiError, ApiErrorKind, Command, HistoryRow, HostStatus, RevisionRow, StatusReport,
-    WhyReport,
+    Accepted, Api, ApiError, ApiErrorKind, Command, HistoryRow, HookRow, HostStatus, RevisionRow,
+    StatusReport, WhyReport,
 };
 use evenkeel::metrics::client::{Client, ClientError};
 use evenkeel::metrics::server::{BindError, Server};
@@ -46,6 +46,17 @@ pub fn web_status() -> ServiceStatus {
         source: "shop/web.toml:3".to_owned(),
         containers: Vec::new(),
         next_look_ms: None,
+    }
+}
+
+fn failed_hook() -> HookRow {
+    HookRow {
+        hook: "pre_start 1".to_owned(),
+        revision: "bbbbbbbb".to_owned(),
+        container: None,
+        began: Timestamp(1),
+        told: "pre_start 1 ended with 1".to_owned(),
+        output: Some("password=hunter2".to_owned()),
     }
 }
 
@@ -88,6 +99,7 @@ impl Api for Fake {
             last_change: None,
             hold: None,
             awaiting: None,
+            hooks: vec![failed_hook()],
             revisions: vec![rejected()],
             unsettled: Vec::new(),
             problems: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evenkeel::desired::hooks::{Hooks, Lifecycle};
 use evenkeel::desired::spec::{
     ContainerSpec, Endpoint, Healthcheck, LiveSpec, NetworkMode, Policy, PullPolicy, ServiceSpec,
     SourcePlace, UpdateConfig,
@@ -42,6 +43,7 @@ pub fn spec(image: &str) -> ServiceSpec {
             ulimits: BTreeMap::new(),
             sysctls: BTreeMap::new(),
             shm_size: None,
+            lifecycle: Lifecycle::default(),
         },
         live: LiveSpec {
             networks: BTreeMap::from([("shop_default".to_owned(), endpoint)]),
@@ -53,6 +55,7 @@ pub fn spec(image: &str) -> ServiceSpec {
             depends_on: BTreeMap::new(),
             update: UpdateConfig::default(),
             probe: None,
+            hooks: Hooks::new(),
             protect: false,
             approve: false,
         },

@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::desired::hooks::{Hook, Lifecycle};
 use crate::desired::ident::ServiceId;
 use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{ContainerSpec, Healthcheck, ServiceSpec};
+use crate::state::hooks::run::HookEnd;
 use crate::state::record::{Record, RevisionVerdict};
 
 /// What a sealed text begins with.
@@ -54,6 +56,7 @@ fn texts(spec: &mut ServiceSpec, change: &mut dyn FnMut(&str, &mut String)) {
         ulimits: _,
         sysctls: _,
         shm_size: _,
+        lifecycle,
     } = &mut spec.container;
     for (name, value) in environment {
         if let Some(value) = value {
@@ -76,6 +79,13 @@ fn texts(spec: &mut ServiceSpec, change: &mut dyn FnMut(&str, &mut String)) {
             change(&format!("healthcheck.{at}"), text);
         }
     }
+    let Lifecycle { pre_start, post_start, pre_stop } = lifecycle;
+    for (point, hooks) in [("pre_start", pre_start), ("post_start", post_start), ("pre_stop", pre_stop)] {
+        hook_texts(point, hooks, change);
+    }
+    for (point, hooks) in &mut spec.policy.hooks {
+        hook_texts(point.as_str(), hooks, change);
+    }
     if let Some(probe) = &mut spec.policy.probe {
         probe_texts(&mut probe.check, change);
     }
@@ -94,6 +104,12 @@ fn probe_texts(check: &mut ProbeCheck, change: &mut dyn FnMut(&str, &mut String)
         }
         ProbeCheck::Exec(exec) => exec_texts("probe", exec, change),
         ProbeCheck::Tcp { port: _ } => {}
+    }
+}
+
+fn hook_texts(point: &str, hooks: &mut [Hook], change: &mut dyn FnMut(&str, &mut String)) {
+    for (at, hook) in hooks.iter_mut().enumerate() {
+        exec_texts(&format!("{point}.{at}"), &mut hook.exec, change);
     }
 }
 
@@ -128,6 +144,12 @@ fn sealed(salt: &str, id: &ServiceId, place: &str, text: &str) -> String {
 
 /// Takes out of a record what may be a secret, and what only people would read.
 pub(super) fn seal(id: &ServiceId, record: &mut Record, salt: &str) {
+    for run in &mut record.hooks {
+        run.output = None;
+        if let Some(HookEnd::Broken(why)) = &mut run.end {
+            "(the engine's words are not in the observation)".clone_into(why);
+        }
+    }
     for kept in &mut record.revisions {
         texts(Arc::make_mut(&mut kept.spec), &mut |place, text| *text = sealed(salt, id, place, text));
         kept.evidence = None;

@@ -34,8 +34,8 @@ impl Pass<'_> {
             pulls: &self.host.pulls,
             progress: &*self.host.progress,
         };
-        let names: BTreeMap<ContainerId, String> =
-            observed.containers.iter().map(|c| (c.id.clone(), c.name.clone())).collect();
+        let all = observed.containers.iter().chain(&observed.hooks);
+        let names: BTreeMap<ContainerId, String> = all.map(|c| (c.id.clone(), c.name.clone())).collect();
         let mut failed = false;
         for planned in plan {
             let session = self.host.session();
@@ -80,7 +80,7 @@ impl Pass<'_> {
 
     /// A few services act at a time. A pull has a limit of its own and must not keep others from being healed.
     async fn wait_for_turn(&mut self, step: &Step) {
-        if matches!(step, Step::Pull { .. }) {
+        if matches!(step, Step::Pull { .. } | Step::StartExec { .. }) {
             self.turn = None;
         } else if self.turn.is_none() {
             // The semaphore is never closed; if it were, acting without a limit is the lesser evil.
@@ -100,15 +100,22 @@ impl Pass<'_> {
         self.host.progress.step(self.id, planned, &words);
         let outcome = tokio::select! {
             outcome = executor.take(&planned.step) => outcome,
-            // Only a pull may be left behind: the engine drops it and nothing on the host has changed.
-            () = self.host.stopped(), if matches!(planned.step, Step::Pull { .. }) => Outcome::NotTried,
+            // A pull may be left behind: the engine drops it and nothing on the host has changed. So may a command, which goes on and
+            // is asked about by its id.
+            () = self.host.stopped(), if matches!(planned.step, Step::Pull { .. } | Step::StartExec { .. }) => {
+                Outcome::NotTried
+            }
         };
         match &outcome {
             Outcome::Failed { kind, text } => {
                 tracing::warn!(service = %self.id, step = words, kind = kind.as_str(), error = text, "a step failed");
             }
             Outcome::Done => self.count_start(&planned.step, observed),
-            Outcome::Created(_) | Outcome::Logs(_) | Outcome::NotTried => {}
+            Outcome::Created(_)
+            | Outcome::Logs(_)
+            | Outcome::Made(_)
+            | Outcome::Ended { .. }
+            | Outcome::NotTried => {}
         }
         self.host.progress.outcome(self.id, planned, &outcome);
         outcome

@@ -148,6 +148,8 @@ impl Pass<'_> {
                 | HistoryEvent::Retried
                 | HistoryEvent::Awaiting
                 | HistoryEvent::Approved
+                | HistoryEvent::HookRan
+                | HistoryEvent::HookFailed
                 | HistoryEvent::Updated
                 | HistoryEvent::Repaired
                 | HistoryEvent::Removed => {}

@@ -9,6 +9,7 @@ mod deploy;
 mod environment;
 mod grants;
 mod health;
+mod hooks;
 mod host;
 mod image;
 mod keys;

@@ -16,7 +16,7 @@ use super::objects::{errors, place};
 use super::read::{Field, Fields, Reader};
 use super::words::WordsFault;
 use super::{
-    Context, depends, deploy, grants, health, host, image, limits, mounts, networks, paths, ports, probe,
+    Context, depends, deploy, grants, health, hooks, host, image, limits, mounts, networks, paths, ports, probe,
     restart, security, words,
 };
 
@@ -135,6 +135,7 @@ fn container(
         sysctls: fields.get("sysctls").map(|field| host::sysctls(reader, &field)).unwrap_or_default(),
         // 0 is the engine's word for its default.
         shm_size: fields.get("shm_size").and_then(|field| reader.size(&field)).filter(|bytes| *bytes > 0),
+        lifecycle: hooks::lifecycle(reader, fields)?,
         image: image?,
         network_mode: mode?,
         healthcheck: healthcheck?,
@@ -167,7 +168,8 @@ fn policy(
         update.healthy_within_ms = update.healthy_within_ms.max(probe::healthy_within_ms(probe));
     }
     let protect = fields.get("protect").map_or(Some(false), |field| reader.flag(&field))?;
-    Some(Policy { replicas: 1, pull: pull?, depends_on, update, probe, protect, approve: false })
+    let hooks = hooks::hooks(reader, fields)?;
+    Some(Policy { replicas: 1, pull: pull?, depends_on, update, probe, hooks, protect, approve: false })
 }
 
 /// To scale to nothing is to remove, and of a protected service nobody removes anything.

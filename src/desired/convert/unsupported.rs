@@ -64,9 +64,6 @@ const SERVICE: &[(&str, &str)] = &[
     ("oom_kill_disable", LATER),
     ("oom_score_adj", LATER),
     ("pid", LATER),
-    ("post_start", LATER),
-    ("pre_start", LATER),
-    ("pre_stop", LATER),
     ("provider", "it hands the service to another program, which cannot be converged"),
     ("runtime", LATER),
     ("stdin_open", LATER),
@@ -79,7 +76,6 @@ const SERVICE: &[(&str, &str)] = &[
     ("image_policy", LATER),
     ("build_policy", LATER),
     ("rollout", "not supported yet: `deploy.update_config` says how updates go"),
-    ("hooks", LATER),
 ];
 
 const SERVICE_HARMLESS: &[(&str, &str)] = &[

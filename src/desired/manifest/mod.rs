@@ -7,6 +7,7 @@
 mod deploy;
 mod examples;
 mod forms;
+mod hooks;
 mod objects;
 mod parts;
 mod provided;
@@ -25,6 +26,7 @@ use serde_json::Value;
 pub use deploy::*;
 pub use examples::{BASE, Example, Shape, shapes as examples};
 pub use forms::*;
+pub use hooks::*;
 pub use objects::*;
 pub use parts::*;
 pub use provided::*;

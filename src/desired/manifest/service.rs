@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use super::deploy::Deploy;
 use super::forms::*;
+use super::hooks::{Hooks, LifecycleHook, PreStartHook};
 use super::parts::*;
 use super::provided::Grant;
 use super::value::*;
@@ -124,6 +125,14 @@ pub struct Service {
     pub paused: Option<Flag>,
     /// How evenkeel itself finds out that it works, where there is no healthcheck.
     pub probe: Option<Probe>,
+    /// Run once for every new version before any container of it, in a container of its own: `[{ command = "./migrate" }]`.
+    pub pre_start: Option<Vec<PreStartHook>>,
+    /// Run in every container that evenkeel has started.
+    pub post_start: Option<Vec<LifecycleHook>>,
+    /// Run in every container that evenkeel is about to stop, within its grace period.
+    pub pre_stop: Option<Vec<LifecycleHook>>,
+    /// Run around an update.
+    pub hooks: Option<Hooks>,
     /// Never remove it, and replace it only after `evenkeel approve`.
     pub protect: Option<Flag>,
 }

@@ -274,6 +274,10 @@ choice!(
     UnsetVariables = ["error", "warn"]
 );
 choice!(
+    /// What a failed hook leads to.
+    OnHookError = ["abort", "continue"]
+);
+choice!(
     /// What a failing probe leads to.
     OnProbeFailure = ["report", "restart"]
 );

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::Lifecycle;
 use super::secret::Sensitive;
 use super::snapshot::Commit;
 
@@ -120,4 +121,7 @@ pub struct ContainerSpec {
     pub sysctls: BTreeMap<String, String>,
     /// Bytes.
     pub shm_size: Option<u64>,
+    /// Compose's hooks.
+    #[serde(default, skip_serializing_if = "Lifecycle::is_empty")]
+    pub lifecycle: Lifecycle,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::desired::hooks::Hooks;
 use crate::desired::ident::ServiceName;
 use crate::desired::probe::Probe;
 
@@ -16,6 +17,8 @@ pub struct Policy {
     pub update: UpdateConfig,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// Never removed, and replaced only when somebody has approved.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,

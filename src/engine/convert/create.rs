@@ -73,6 +73,7 @@ pub fn request(
         ulimits: _,
         sysctls: _,
         shm_size: _,
+        lifecycle: _,
     } = &creation.spec;
     let mut joined = joined(creation)?.into_iter();
     let first = joined.next();
@@ -229,7 +230,9 @@ fn joined(creation: &Creation) -> Result<Vec<Joined>, String> {
     if creation.spec.network_mode != NetworkMode::Networks {
         return Ok(Vec::new());
     }
-    let service = BTreeSet::from([creation.labels.service.service.to_string()]);
+    // The service's name is that of who serves.
+    let own_name = creation.labels.hook.is_none().then(|| creation.labels.service.service.to_string());
+    let service: BTreeSet<String> = own_name.into_iter().collect();
     let mut networks: Vec<(&String, &Endpoint)> = creation.live.networks.iter().collect();
     networks.sort_by_key(|(name, endpoint)| (std::cmp::Reverse(endpoint.priority), *name));
     let join = |(name, endpoint): (&String, &Endpoint)| match creation.network_ids.get(name) {

@@ -34,7 +34,10 @@ pub fn of_container(spec: &BTreeMap<String, String>, own: &OwnLabels) -> BTreeMa
     put(label::COMPOSE_PROJECT, service.project.as_str());
     put(label::COMPOSE_SERVICE, service.service.as_str());
     put(label::COMPOSE_NUMBER, &own.slot.to_string());
-    put(label::COMPOSE_ONEOFF, "False");
+    put(label::COMPOSE_ONEOFF, if own.hook.is_some() { "True" } else { "False" });
+    if let Some(hook) = &own.hook {
+        put(label::HOOK, hook);
+    }
     put(label::OWNER, &own.owner);
     put(label::PROJECT, service.project.as_str());
     put(label::SERVICE, service.service.as_str());
@@ -101,6 +104,7 @@ pub fn decode(labels: &BTreeMap<String, String>, owner: &str) -> Result<OwnLabel
         image_ref: text(labels, label::IMAGE_REF)?.to_owned(),
         image_digest: labels.get(label::IMAGE_DIGEST).cloned(),
         source: text(labels, label::SOURCE)?.to_owned(),
+        hook: labels.get(label::HOOK).cloned(),
     })
 }
 

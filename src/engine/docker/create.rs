@@ -108,5 +108,6 @@ fn is_the_same(holder: &answers::Container, creation: &Creation, owner: &str) ->
             && found.service == wanted.service
             && found.slot == wanted.slot
             && found.revision == wanted.revision
+            && found.hook == wanted.hook
     })
 }

@@ -1,5 +1,7 @@
 //! What the applications inside simulated containers do: a script per image, and what the engine's health check makes of it.
 
+use std::collections::BTreeMap;
+
 use crate::desired::spec::{Healthcheck, HealthcheckSpec};
 use crate::state::observed::Health;
 use crate::state::plan::Failure;
@@ -25,6 +27,9 @@ pub struct Behaviour {
     pub oom: bool,
     /// Lines it prints at every start.
     pub output: Vec<String>,
+    /// What commands in it, and its image's commands in containers of hooks, come to, by their program: milliseconds and exit
+    /// code. Every other one ends at once with 0.
+    pub commands: BTreeMap<String, (u64, i64)>,
 }
 
 impl Default for Behaviour {
@@ -40,6 +45,7 @@ impl Default for Behaviour {
             stop_code: 0,
             oom: false,
             output: Vec::new(),
+            commands: BTreeMap::new(),
         }
     }
 }
@@ -79,6 +85,11 @@ impl Behaviour {
     #[must_use]
     pub fn ignores_term() -> Self {
         Self { ignores_term: true, ..Self::default() }
+    }
+
+    /// What this command comes to.
+    pub(super) fn command(&self, words: &[String]) -> (u64, i64) {
+        words.first().and_then(|program| self.commands.get(program)).copied().unwrap_or_default()
     }
 
     /// Milliseconds from the stop signal to the end, and the exit code, with `grace` seconds until the engine kills.

@@ -7,7 +7,7 @@ use super::fault::{Fault, Moment, Op};
 use super::host::Host;
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::engine::{EngineError, READ_DEADLINE, Result, WRITE_DEADLINE};
-use crate::state::observed::{ContainerId, ImageFacts, ImageId};
+use crate::state::observed::{ContainerId, ExecId, ImageFacts, ImageId};
 use crate::state::plan::{Creation, Failure};
 
 /// One request that changes something.
@@ -35,6 +35,13 @@ pub enum Call {
     BeginStop {
         id: ContainerId,
         grace: Option<u32>,
+    },
+    MakeExec {
+        id: ContainerId,
+        words: Vec<String>,
+    },
+    StartExec {
+        exec: ExecId,
     },
     SetRestart {
         id: ContainerId,
@@ -129,6 +136,8 @@ impl Call {
             Self::Create(_) => Op::Create,
             Self::Start(_) => Op::Start,
             Self::Stop { .. } | Self::BeginStop { .. } => Op::Stop,
+            Self::MakeExec { .. } => Op::MakeExec,
+            Self::StartExec { .. } => Op::StartExec,
             Self::SetRestart { .. } => Op::SetRestart,
             Self::SetResources { .. } => Op::SetResources,
             Self::Deliver { .. } => Op::Deliver,
@@ -152,6 +161,7 @@ impl Call {
             Self::Create(creation) => creation.name.clone(),
             Self::CreateNetwork { network, .. } => network.name.clone(),
             Self::RemoveNetwork { id } => id.clone(),
+            Self::StartExec { exec } => exec.short().to_owned(),
             Self::CreateVolume { volume, .. } => volume.name.clone(),
             _ => self.container().map(|id| id.short().to_owned()).unwrap_or_default(),
         }
@@ -164,6 +174,7 @@ impl Call {
             Self::Start(id)
             | Self::Stop { id, .. }
             | Self::BeginStop { id, .. }
+            | Self::MakeExec { id, .. }
             | Self::SetRestart { id, .. }
             | Self::SetResources { id, .. }
             | Self::Deliver { id, .. }
@@ -331,6 +342,8 @@ impl Host {
             Call::Start(id) => done(self.run_start(id)),
             Call::Stop { id, grace } => done(self.run_stop(id, *grace)),
             Call::BeginStop { id, grace } => done(self.begin_stop(id, *grace).map(drop)),
+            Call::MakeExec { id, words } => self.run_make_exec(id, words).map(Answer::Made),
+            Call::StartExec { exec } => done(self.run_start_exec(exec)),
             Call::SetRestart { id, policy } => done(self.run_set_restart(id, *policy)),
             Call::SetResources { id, resources } => done(self.run_set_resources(id, resources)),
             Call::Deliver { id, signal } => done(self.run_deliver(id, signal.as_deref())),

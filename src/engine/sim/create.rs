@@ -74,9 +74,23 @@ impl Host {
             volumes,
             stop_timeout: spec.stop_grace_period,
             ports: wanted_ports(spec),
-            script: self.script_of(&spec.image, &image.id),
+            script: match &creation.labels.hook {
+                None => self.script_of(&spec.image, &image.id),
+                Some(_) => self.script_of_command(&spec.image, &image.id, spec.command.as_deref()),
+            },
             ..self.blank(image.id.clone())
         }
+    }
+
+    /// What a hook's own container does: its command, and that ends.
+    fn script_of_command(
+        &self,
+        reference: &str,
+        image: &ImageId,
+        command: Option<&[String]>,
+    ) -> super::app::Behaviour {
+        let (takes, code) = self.script_of(reference, image).command(command.unwrap_or_default());
+        super::app::Behaviour::exits(takes, code)
     }
 
     fn script_of(&self, reference: &str, image: &ImageId) -> super::app::Behaviour {
@@ -132,6 +146,7 @@ impl Host {
             NetworkMode::Bridge => ("default".to_owned(), builtin("bridge")),
             NetworkMode::Networks => {
                 let service = creation.labels.service.service.as_str();
+                let own_name = creation.labels.hook.is_none().then(|| service.to_owned());
                 let endpoints: BTreeMap<String, ObservedEndpoint> = creation
                     .live
                     .networks
@@ -139,7 +154,7 @@ impl Host {
                     .filter_map(|(name, endpoint)| {
                         let network_id = creation.network_ids.get(name)?.clone();
                         let mut aliases = endpoint.aliases.clone();
-                        aliases.insert(service.to_owned());
+                        aliases.extend(own_name.clone());
                         Some((name.clone(), ObservedEndpoint { network_id, aliases }))
                     })
                     .collect();
@@ -275,5 +290,6 @@ fn is_the_same(holder: &Container, wanted: &OwnLabels) -> bool {
                 && own.service == wanted.service
                 && own.slot == wanted.slot
                 && own.revision == wanted.revision
+                && own.hook == wanted.hook
         })
 }

@@ -20,6 +20,7 @@ pub enum Op {
     Volume,
     Events,
     Logs,
+    InspectExec,
     Pull,
     Tag,
     Untag,
@@ -36,6 +37,8 @@ pub enum Op {
     CreateNetwork,
     RemoveNetwork,
     CreateVolume,
+    MakeExec,
+    StartExec,
 }
 
 impl Op {
@@ -67,6 +70,9 @@ impl Op {
             Self::CreateNetwork => "create network",
             Self::RemoveNetwork => "remove network",
             Self::CreateVolume => "create volume",
+            Self::InspectExec => "inspect command",
+            Self::MakeExec => "make command",
+            Self::StartExec => "start command",
         }
     }
 

@@ -11,12 +11,13 @@ use super::app::Behaviour;
 use super::call::Pending;
 use super::container::{Container, HostPort};
 use super::copy_on_write::CopyOnWrite;
+use super::exec::Command;
 use super::fault::{Fault, Op, Scripted};
 use super::image::Registry;
 use super::profile::Profile;
 use crate::engine::{EngineError, EngineEvent, EngineFacts, EventKind, Result};
 use crate::state::observed::{
-    ContainerId, ContainerStatus, EngineSession, ImageFacts, ImageId, ObservedVolume, label,
+    ContainerId, ContainerStatus, EngineSession, ExecId, ImageFacts, ImageId, ObservedVolume, label,
 };
 use crate::state::plan::Failure;
 use crate::state::time::{EngineStamp, Timestamp};
@@ -69,6 +70,7 @@ pub struct Host {
     pub(super) faults: BTreeMap<Op, VecDeque<Scripted>>,
     pub(super) pending: Vec<Pending>,
     pub(super) hung: BTreeSet<ContainerId>,
+    pub(super) execs: BTreeMap<ExecId, Command>,
     events: VecDeque<(u64, EngineEvent)>,
     event_count: u64,
     /// Events that will not be reported.
@@ -108,6 +110,7 @@ impl Host {
             faults: BTreeMap::new(),
             pending: Vec::new(),
             hung: BTreeSet::new(),
+            execs: BTreeMap::new(),
             events: VecDeque::new(),
             event_count: 0,
             events_lost: 0,

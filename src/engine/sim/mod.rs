@@ -11,6 +11,7 @@ pub mod container;
 mod copy_on_write;
 mod create;
 mod death;
+pub mod exec;
 pub mod fault;
 mod host;
 pub mod image;

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::fault::Op;
 use super::host::Host;
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
-use crate::engine::{EngineError, Result};
+use crate::engine::{EngineError, ExecEnd, Result};
 use crate::state::observed::{ContainerId, ImageFacts, ImageId};
 use crate::state::plan::{Creation, Outcome, Step};
 
@@ -96,6 +96,13 @@ impl Host {
         let done = match step {
             Step::Create(creation) => return self.create(creation).map_or_else(failed, Outcome::Created),
             Step::SaveLogs { id, .. } => return self.last_lines(id).map_or_else(failed, Outcome::Logs),
+            Step::MakeExec { id, exec, .. } => {
+                return self.create_exec(id, exec).map_or_else(failed, Outcome::Made);
+            }
+            Step::StartExec { exec, limit_ms, .. } => {
+                let ended = |end: ExecEnd| Outcome::Ended { code: end.code, output: String::new() };
+                return self.start_exec(exec, *limit_ms).map_or_else(failed, ended);
+            }
             Step::Pull { image, .. } => self.pull(image).map(drop),
             Step::Keep { image, repository, tag } => self.tag(image, repository, tag),
             Step::Untag { reference } => self.untag(reference),

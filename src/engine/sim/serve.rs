@@ -13,14 +13,15 @@ use super::call::Call;
 use super::fault::Op;
 use super::host::Host;
 use super::shared::{Sim, TICK};
-use crate::desired::probe::ProbeCheck;
+use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::engine::{
-    ContainerFilter, CountUp, Engine, EngineEvent, EngineFacts, Inventory, LogChunk, LogOptions, Observe,
-    ProbeAnswer, PullProgress, Result,
+    ContainerFilter, CountUp, Engine, EngineEvent, EngineFacts, ExecEnd, Inventory, LogChunk, LogOptions,
+    Observe, ProbeAnswer, PullProgress, Result,
 };
 use crate::state::observed::{
-    ContainerId, ContainerSummary, ImageFacts, ImageId, ObservedContainer, ObservedNetwork, ObservedVolume,
+    ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
+    ObservedVolume,
 };
 use crate::state::plan::Creation;
 
@@ -56,6 +57,10 @@ impl Observe for Sim {
 
     async fn volume(&self, name: &str) -> Result<Option<ObservedVolume>> {
         self.look(Op::Volume, |host| host.volume(name)).await
+    }
+
+    async fn inspect_exec(&self, exec: &ExecId) -> Result<Option<ExecSeen>> {
+        self.look(Op::InspectExec, |host| host.inspect_exec(exec)).await
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>> {
@@ -165,6 +170,28 @@ impl Engine for Sim {
             return self.stop_in_real_time(Call::BeginStop { id: id.clone(), grace }).await;
         }
         self.order(Call::Stop { id: id.clone(), grace }).await
+    }
+
+    async fn create_exec(&self, id: &ContainerId, exec: &Exec) -> Result<ExecId> {
+        let answer = self.send(Call::MakeExec { id: id.clone(), words: exec.command.clone() }).await?;
+        answer.made(Op::MakeExec, id.short()).map(ExecId)
+    }
+
+    async fn start_exec(&self, exec: &ExecId, limit: Duration) -> Result<ExecEnd> {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        if !self.in_real_time() {
+            return self.with(|host| host.start_exec(exec, limit_ms));
+        }
+        self.order(Call::StartExec { exec: exec.clone() }).await?;
+        let until = self.with(|host| host.now).saturating_add(limit_ms);
+        loop {
+            let (seen, now) = self.with(|host| (host.inspect_exec(exec), host.now));
+            let code = seen?.and_then(|seen| seen.code);
+            if code.is_some() || now >= until {
+                return Ok(ExecEnd { code, output: Vec::new() });
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     async fn probe(&self, id: &ContainerId, _check: &ProbeCheck, _timeout: Duration) -> Result<ProbeAnswer> {

@@ -179,6 +179,7 @@ impl Routes {
                 let mut report = self.api.why(&service).await?;
                 if origin == Origin::Network {
                     report.revisions.iter_mut().for_each(|revision| revision.evidence = None);
+                    report.hooks.iter_mut().for_each(|hook| hook.output = None);
                 }
                 json(&report)
             }

@@ -56,6 +56,7 @@ impl World {
                 image_ref: spec.image.clone(),
                 image_digest: None,
                 source: "test.toml:1".to_owned(),
+                hook: None,
                 service,
             },
             spec,
@@ -185,5 +186,6 @@ pub fn empty_spec() -> ContainerSpec {
         ulimits: BTreeMap::new(),
         sysctls: BTreeMap::new(),
         shm_size: None,
+        lifecycle: evenkeel::desired::hooks::Lifecycle::default(),
     }
 }

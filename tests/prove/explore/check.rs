@@ -269,6 +269,8 @@ fn container_of(step: &Step) -> Option<&ContainerId> {
         | Step::Rename { id, .. }
         | Step::Connect { id, .. }
         | Step::Disconnect { id, .. }
+        | Step::MakeExec { id, .. }
+        | Step::StartExec { id, .. }
         | Step::Remove { id, .. } => Some(id),
         Step::SaveLogs { .. }
         | Step::Pull { .. }

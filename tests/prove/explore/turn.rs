@@ -546,6 +546,8 @@ fn op_of(step: &Step) -> Op {
         Step::Connect { .. } => Op::Connect,
         Step::Disconnect { .. } => Op::Disconnect,
         Step::SaveLogs { .. } => Op::Logs,
+        Step::MakeExec { .. } => Op::MakeExec,
+        Step::StartExec { .. } => Op::StartExec,
         Step::Remove { .. } => Op::Remove,
         Step::RemoveNetwork { .. } => Op::RemoveNetwork,
     }

@@ -4,6 +4,7 @@
 //! every piece as an override of [`BASE`], and another one fails for a key without any.
 
 mod deploy;
+mod hooks;
 mod network;
 mod process;
 mod provided;
@@ -49,6 +50,7 @@ pub fn shapes() -> Vec<&'static Shape> {
         provided::SHAPES,
         deploy::SHAPES,
         watch::SHAPES,
+        hooks::SHAPES,
     ]
     .into_iter()
     .flatten()
