@@ -281,12 +281,13 @@ pub fn is_ours(
     wanted: &BTreeSet<String>,
 ) -> bool {
     let labels = &container.labels;
-    if labels.owner != owner || labels.service != *id {
-        return false;
-    }
-    if let Some(hook) = &labels.hook {
+    let claimed = labels.owner == owner && labels.service == *id;
+    if claimed && let Some(hook) = &labels.hook {
         let plain = format!("{}-{}-{hook}", id.project, id.service);
         return recorded.contains(&container.id) || implied(&container.name, &plain);
+    }
+    if !claimed {
+        return false;
     }
     recorded.contains(&container.id)
         || implied(&container.name, &id.container_name(labels.slot))

@@ -129,7 +129,10 @@ impl<'a> Pass<'a> {
         let aim = target::aim(self.inputs.desired, self.inputs.observed, &self.record, &self.memo);
         let aim = self.with_consent(aim);
         let condition = match &aim {
-            Aim::Gone => self.retire_service(),
+            Aim::Gone => match self.protected_orphan() {
+                Some(condition) => condition,
+                None => self.retire_service(),
+            },
             Aim::Paused { revision } => self.paused(revision),
             Aim::Nothing { why } => self.nothing(why),
             Aim::Run { revision, why } => self.aim_at(revision, why),
@@ -181,6 +184,7 @@ impl<'a> Pass<'a> {
     /// Notes about containers that are not there any more: a removed container settles whatever was open about it, and so does the
     /// end of the engine process that had received the call (RELIABILITY.md 5.5).
     pub(super) fn forget_the_gone(&mut self) {
+        self.forget_old_hooks();
         let observed = self.inputs.observed;
         let all = observed.containers.iter().chain(&observed.hooks);
         let there: BTreeMap<&ContainerId, &ObservedContainer> = all.map(|c| (&c.id, c)).collect();
@@ -199,7 +203,6 @@ impl<'a> Pass<'a> {
             };
             note.session == observed.session && (note.repeated || !executed)
         });
-        self.forget_old_hooks();
     }
 
     fn nothing(&mut self, why: &Why) -> Condition {
@@ -361,12 +364,14 @@ impl<'a> Pass<'a> {
     /// What must be durable before a call is sent: which start or promotion may be open, and whose end is our own doing.
     fn note_before_acting(&mut self) {
         let observed = self.inputs.observed;
+        let starts = self.plan.iter().filter_map(|planned| match &planned.step {
+            Step::Start { id } => Some(id),
+            _ => None,
+        });
+        starts.for_each(|id| greet(&mut self.record, observed, id));
         for planned in &self.plan {
             let (id, op) = match &planned.step {
-                Step::Start { id } => {
-                    greet(&mut self.record, observed, id);
-                    (id, UnsettledOp::Start)
-                }
+                Step::Start { id } => (id, UnsettledOp::Start),
                 Step::SetRestart { id, policy } if *policy != RestartPolicy::No => (id, UnsettledOp::Promote),
                 Step::Stop { id, .. } => {
                     self.record.stopped.insert(id.clone());

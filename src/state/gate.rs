@@ -88,10 +88,10 @@ fn look_at_running(
     }
     let (deadline, waiting_for) = match container.health {
         Health::Healthy => return pass(open),
-        Health::Unhealthy => return Verdict::Failed(unhealthy_text(container)),
         Health::Starting if container.probe.is_some() => {
             (open.since.after(update.healthy_within_ms), "its probe")
         }
+        Health::Unhealthy => return Verdict::Failed(unhealthy_text(container)),
         Health::Starting => (open.since.after(update.healthy_within_ms), "its health check"),
         Health::None => (open.since.after(update.monitor_ms), "the monitor window"),
     };

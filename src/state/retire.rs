@@ -129,9 +129,6 @@ impl Pass<'_> {
 
     /// Nobody wants the service: its containers go, its volumes stay (I12).
     pub(super) fn retire_service(&mut self) -> Condition {
-        if let Some(condition) = self.protected_orphan() {
-            return condition;
-        }
         if let Removal::Held(why) = self.inputs.removal {
             return Condition::new(
                 ConditionKind::Orphaned,

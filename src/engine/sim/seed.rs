@@ -35,6 +35,7 @@ impl Wants {
     /// Adds what a service's decision looks at.
     pub fn add(&mut self, lookups: &Lookups) {
         self.images.extend(lookups.image.clone());
+        self.images.extend(lookups.hook_images.iter().cloned());
         self.images.extend(lookups.kept_images.iter().map(|id| id.0.clone()));
         if !lookups.keep_repository.is_empty() {
             self.repositories.insert(lookups.keep_repository.clone());
@@ -120,6 +121,8 @@ impl Host {
         let parent = parent.map(|id| crate::state::observed::ContainerId(id.to_owned()));
         let held = held_ports(row);
         let blank = self.blank(seen.image);
+        // A hook's own container is on its way to an end, and a good one.
+        let is_hook = seen.labels.hook.is_some();
         let container = Container {
             id: seen.id.clone(),
             name: seen.name,
@@ -144,9 +147,9 @@ impl Host {
             stop_timeout: seen.stop_timeout,
             ports: held.iter().map(wanted).collect(),
             held,
-            script: goes_on(seen.health),
+            script: if is_hook { Behaviour::exits(0, 0) } else { goes_on(seen.health) },
             // Whatever is on its way turns out well from here; the others did what they do long ago.
-            run_since: if seen.health == Health::Starting { self.now } else { 0 },
+            run_since: if seen.health == Health::Starting || is_hook { self.now } else { 0 },
             ..blank
         };
         self.containers.insert(seen.id, container.into());
