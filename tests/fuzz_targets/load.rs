@@ -118,7 +118,10 @@ pub fn state_is_whole(state: &DesiredState, found: &[Diagnostic]) {
         assert!(why.iter().any(Diagnostic::is_error), "{file} is broken for no error");
     }
     for told in found.iter().filter(|told| told.is_error()) {
-        assert!(state.broken.contains_key(&told.primary.span.file), "an error that breaks no file: {told:?}");
+        assert!(
+            state.broken.contains_key(&*told.primary.span.file),
+            "an error that breaks no file: {told:?}"
+        );
     }
 }
 

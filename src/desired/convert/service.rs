@@ -16,8 +16,8 @@ use super::objects::{errors, place};
 use super::read::{Field, Fields, Reader};
 use super::words::WordsFault;
 use super::{
-    Context, depends, deploy, grants, health, hooks, host, image, limits, mounts, networks, paths, ports, probe,
-    restart, security, words,
+    Context, depends, deploy, grants, health, hooks, host, image, limits, mounts, networks, paths, ports,
+    probe, restart, security, words,
 };
 
 /// The spec of one service. Every problem goes to `diagnostics`; `None` when one of them is an error.

@@ -191,6 +191,11 @@ impl Printer<'_> {
             stopped,
             completed,
             rolling_back,
+            awaiting,
+            approved,
+            hooks,
+            to_greet,
+            owed,
             containers,
             watch,
             started_under,
@@ -221,6 +226,16 @@ impl Printer<'_> {
             }
         }
         self.add(watch.as_ref().map(|watch| (&watch.revision, &watch.previous)));
+        self.add((awaiting.as_ref().map(|waiting| &waiting.revision), approved, owed));
+        for run in hooks {
+            let rank = run.key.container.as_ref().map(|id| self.rank(id));
+            self.add((run.key.point, run.key.index, &run.key.revision, rank));
+            self.add((run.exec.is_some(), run.end.is_some(), run.failed()));
+        }
+        for id in to_greet {
+            let rank = self.rank(id);
+            self.add((102, rank));
+        }
     }
 
     fn memo(&mut self, memo: &Memo) {
@@ -237,8 +252,10 @@ impl Printer<'_> {
             waiting_since,
             remade,
             slot_passed_at,
+            hooks,
             rollout_since: _,
         } = memo;
+        self.add(hooks.len());
         for (id, window) in gates {
             let rank = self.rank(id);
             self.add((rank, window.passed, window.ended, window.restart_count.min(12)));
