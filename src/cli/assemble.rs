@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use super::context::chain;
 use super::look::{free_bytes, host_facts};
 use super::sources::{self, Facts, Read, Take};
 use crate::config::Settings;
@@ -12,9 +13,11 @@ use crate::controller::host::{DiskProbe, Parts};
 use crate::controller::inbound::Loader;
 use crate::controller::progress::Progress;
 use crate::controller::records::Records;
+use crate::controller::store::Store;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::snapshot::{Snapshot, SourceRevision};
 use crate::desired::{self, DesiredState, SourcesLoader};
+use crate::engine::adopted::{Adopted, Shared};
 use crate::engine::files::Files;
 use crate::engine::{Engine, EngineFacts, Observe, docker};
 use crate::images::credentials::DockerConfig;
@@ -39,7 +42,17 @@ pub(super) fn engine(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<
     let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
     let engine = engine.map_err(|error| error.to_string())?;
     let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
-    Ok(Arc::new(engine.with_logins(Arc::new(logins)).with_files(Arc::clone(secrets) as Arc<dyn Files>)))
+    let engine = engine.with_logins(Arc::new(logins)).with_files(Arc::clone(secrets) as Arc<dyn Files>);
+    Ok(Arc::new(Adopted::new(engine, register(settings)?)))
+}
+
+/// What was adopted and given back on this host, as the store knows it.
+///
+/// # Errors
+/// A sentence: the store cannot be read, and without it nobody knows what is whose.
+pub(super) fn register(settings: &Settings) -> Result<Shared, String> {
+    let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
+    Ok(Shared::new(store.register().map_err(|error| chain(&error))?))
 }
 
 /// What the engine says of itself, as soon as it has said it.

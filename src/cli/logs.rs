@@ -131,7 +131,10 @@ async fn containers(
         labels.insert(label::PROJECT.to_owned(), id.project.to_string());
         labels.insert(label::SERVICE.to_owned(), id.service.to_string());
     }
-    engine.list_containers(&ContainerFilter { labels }).await.map_err(|error| error.to_string())
+    engine
+        .list_containers(&ContainerFilter { labels, ..ContainerFilter::default() })
+        .await
+        .map_err(|error| error.to_string())
 }
 
 type Lines = BoxStream<'static, (String, Result<LogChunk, String>)>;

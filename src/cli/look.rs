@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::fs::statvfs;
 
+use super::assemble::register;
 use super::context::chain;
 use super::out;
 use super::service::pick;
@@ -13,6 +14,7 @@ use super::sources::{self, Facts, Take};
 use crate::config::Settings;
 use crate::controller::clock::{Clock, SystemClock};
 use crate::controller::observe::{Surroundings, observe};
+use crate::controller::relist::not_ours;
 use crate::controller::store::Store;
 use crate::controller::wish::Wish;
 use crate::desired::diagnostic::Diagnostic;
@@ -20,7 +22,8 @@ use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::provided::Answers;
 use crate::desired::snapshot::{HostFacts, Platform};
 use crate::desired::{DesiredState, Loaded, SourcesLoader, Wanted};
-use crate::engine::{CountUp, EngineFacts, Observe, docker};
+use crate::engine::adopted::Adopted;
+use crate::engine::{ContainerFilter, CountUp, EngineFacts, Observe, docker};
 use crate::metrics::api::{
     DesiredStatus, EngineStatus, HistoryRow, HostStatus, SourceStatus, StatusReport, WhyReport,
 };
@@ -45,7 +48,9 @@ pub(super) fn engine(settings: &Settings) -> Result<Arc<dyn Observe>, String> {
 /// # Errors
 /// See [`engine`].
 pub(super) fn docker(settings: &Settings) -> Result<impl CountUp + use<>, String> {
-    docker::connect(settings.docker_host.as_deref(), &settings.instance).map_err(|error| error.to_string())
+    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
+    let engine = engine.map_err(|error| error.to_string())?;
+    Ok(Adopted::new(engine, register(settings)?))
 }
 
 /// What the loader must know of this host.
@@ -112,6 +117,7 @@ struct Whole {
     sources: Vec<SourceStatus>,
     unreadable: Option<String>,
     seen: BTreeMap<ServiceId, Seen>,
+    unmanaged: Option<Vec<String>>,
 }
 
 /// `status` without a daemon.
@@ -159,7 +165,15 @@ async fn whole(settings: &Settings, store: &Store) -> Result<Whole, i32> {
         }
     };
     let seen = BTreeMap::new();
-    let mut whole = Whole { facts, trouble, state, problems, sources, unreadable, seen };
+    let unmanaged = match (state.guard.report_unmanaged, engine.list_containers(&ContainerFilter::default()))
+    {
+        (true, rows) => rows.await.ok().map(|rows| not_ours(&rows, &settings.instance).into_iter().collect()),
+        (false, _) => None,
+    };
+    let mut whole = Whole { facts, trouble, state, problems, sources, unreadable, seen, unmanaged };
+    if let Some(adopted) = engine.adopted() {
+        adopted.get().pause(&mut whole.state);
+    }
     let wish = Wish::new(whole.state.clone(), Mono(0));
     let ids: BTreeSet<ServiceId> = whole.state.services.keys().chain(records.keys()).cloned().collect();
     for _round in 0..2 {
@@ -281,6 +295,7 @@ fn host(settings: &Settings, whole: &Whole) -> HostStatus {
         guard: None,
         store_writable: false,
         queue_depth: 0,
+        unmanaged: whole.unmanaged.clone(),
     }
 }
 

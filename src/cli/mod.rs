@@ -1,10 +1,12 @@
 //! SHELL. One file per command: prints, asks, draws progress; decides nothing.
 
+mod adopt;
 mod alone;
 mod apply;
 mod assemble;
 mod completions;
 mod context;
+mod disown;
 mod doctor;
 mod history;
 mod logs;
@@ -106,6 +108,10 @@ pub enum Commands {
     Release(order::ReleaseArgs),
     /// Consent to removals that the guard holds back
     Approve(order::ApproveArgs),
+    /// Take over what docker compose, or somebody, started: no restart, no new container
+    Adopt(adopt::AdoptArgs),
+    /// Give a service or a project back: it runs on, and evenkeel leaves it alone
+    Disown(disown::DisownArgs),
     /// Show what a service's containers print
     Logs(logs::LogsArgs),
     /// Set, list and encrypt secrets of this host
@@ -137,6 +143,8 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Hold(args) => order::hold(flags, args),
         Commands::Release(args) => order::release(flags, args),
         Commands::Approve(args) => order::approve(flags, args),
+        Commands::Adopt(args) => adopt::run(flags, args),
+        Commands::Disown(args) => disown::run(flags, args),
         Commands::Logs(args) => logs::run(flags, args),
         Commands::Secret(args) => secret::run(flags, args),
         Commands::Doctor(args) => doctor::run(flags, args),

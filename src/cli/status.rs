@@ -166,6 +166,15 @@ fn heading(host: &HostStatus) {
     for file in &host.desired.broken_files {
         say!("{bad}broken file:{bad:#} {file}: its services stay as they are (evenkeel validate shows why)");
     }
+    if let Some(names) = host.unmanaged.as_ref().filter(|names| !names.is_empty()) {
+        const SHOWN: usize = 12;
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more (--json)"),
+        };
+        let first: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+        say!("{dim}not evenkeel's: {}{more}{dim:#}", one_line(&first.join(", ")));
+    }
     if let Some(guard) = &host.guard {
         say!("{bad}guard:{bad:#} {}", one_line(&guard.reason));
         say!("  waits for consent: {}", guard.services.join(", "));

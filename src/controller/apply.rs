@@ -130,7 +130,7 @@ pub async fn apply(mut parts: Parts, application: Application) -> Result<ApplyRe
 /// Looks at the whole host and puts the desired state in force. Returns the keys this is about.
 async fn begin(
     host: &Arc<Host>,
-    desired: DesiredState,
+    mut desired: DesiredState,
     only: &BTreeSet<ServiceId>,
     consent: Option<&str>,
 ) -> Result<BTreeSet<Key>, ApplyError> {
@@ -144,6 +144,9 @@ async fn begin(
     let listed = relist::relist(host, true).await?;
     relist::note(host, &listed);
     let now = host.clock.now().mono;
+    if let Some(adopted) = host.engine.adopted() {
+        adopted.get().pause(&mut desired);
+    }
     let wish = Wish::new(desired, now);
     let scope = if only.is_empty() { None } else { Some(wish.with_needs(only)) };
     takeover::take_wish(host, wish);

@@ -6,11 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::adopt::adopt;
+use super::disown::disown;
 use super::host::{Host, Request};
 use super::queue::Reason;
 use super::trigger::{Key, Signal, Trigger};
 use crate::desired::Wanted;
 use crate::desired::ident::ServiceId;
+use crate::metrics::adoption::{AdoptRequest, AdoptionReport, DisownReport};
 use crate::metrics::api::{
     Accepted, Api, ApiError, ApiErrorKind, Command, HistoryRow, StatusReport, WhyReport,
 };
@@ -50,6 +53,16 @@ impl Handle {
             None => "; there is none on this host yet".to_owned(),
         };
         Err(ApiError::new(ApiErrorKind::NotFound, format!("there is no service `{id}`{hint}")))
+    }
+
+    /// A daemon that was started a moment ago has not read its files, or not looked at the host: worth a moment's patience.
+    async fn ready_to_change_hands(&self) {
+        for _ in 0..50 {
+            if self.host.wish().is_some() && self.host.board.looked() {
+                return;
+            }
+            tokio::time::sleep(ANSWER_WITHIN / 50).await;
+        }
     }
 
     async fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<HistoryRow>, ApiError> {
@@ -164,6 +177,16 @@ impl Api for Handle {
             self.host.inbox.post(Trigger::Key(Key::Service(id), Reason::Operator));
         }
         Ok(Accepted { message: format!("removing {}", names.join(", ")) })
+    }
+
+    async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptionReport, ApiError> {
+        self.ready_to_change_hands().await;
+        adopt(&self.host, request).await
+    }
+
+    async fn disown(&self, what: &str) -> Result<DisownReport, ApiError> {
+        self.ready_to_change_hands().await;
+        disown(&self.host, what).await
     }
 
     async fn sync(&self) -> Result<Accepted, ApiError> {

@@ -10,6 +10,7 @@ use futures_util::stream::BoxStream;
 
 use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
+use crate::engine::adopted::Shared;
 use crate::engine::{
     ContainerFilter, Engine, EngineEvent, EngineFacts, ExecEnd, LogChunk, LogOptions, Observe, ProbeAnswer,
     PullProgress, Result,
@@ -17,7 +18,7 @@ use crate::engine::{
 use crate::metrics::Metrics;
 use crate::state::observed::{
     ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
-    ObservedVolume,
+    ObservedVolume, OwnLabels,
 };
 use crate::state::plan::{Creation, Failure};
 
@@ -59,6 +60,9 @@ impl Observe for Measured {
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ObservedContainer>> {
         self.time("inspect", self.engine.inspect(id)).await
     }
+    async fn inspect_as(&self, id: &ContainerId, labels: &OwnLabels) -> Result<Option<ObservedContainer>> {
+        self.time("inspect", self.engine.inspect_as(id, labels)).await
+    }
     async fn inspect_image(&self, reference: &str) -> Result<Option<ImageFacts>> {
         self.time("inspect-image", self.engine.inspect_image(reference)).await
     }
@@ -79,6 +83,9 @@ impl Observe for Measured {
     }
     async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         self.time("events", self.engine.events()).await
+    }
+    fn adopted(&self) -> Option<&Shared> {
+        self.engine.adopted()
     }
     async fn is_same_process(&self) -> Result<bool> {
         self.time("events", self.engine.is_same_process()).await

@@ -1,10 +1,12 @@
 //! SHELL. The loop: queue, backoff, reconcile, execute, store, clock.
 
+pub mod adopt;
 pub mod apply;
 pub mod backoff;
 pub mod board;
 pub mod clock;
 pub mod converge;
+pub mod disown;
 pub mod dispatch;
 pub mod downtime;
 pub mod events;

@@ -81,7 +81,8 @@ fn own_service(row: &ContainerSummary) -> Option<ServiceId> {
 /// Every container that carries our owner label.
 #[must_use]
 pub fn owner_filter(owner: &str) -> ContainerFilter {
-    ContainerFilter { labels: BTreeMap::from([(label::OWNER.to_owned(), owner.to_owned())]) }
+    let labels = BTreeMap::from([(label::OWNER.to_owned(), owner.to_owned())]);
+    ContainerFilter { labels, ..ContainerFilter::default() }
 }
 
 enum Unwanted {

@@ -218,6 +218,7 @@ pub fn service_filter(owner: &str, id: &ServiceId) -> ContainerFilter {
         [(label::OWNER, owner), (label::PROJECT, id.project.as_str()), (label::SERVICE, id.service.as_str())];
     ContainerFilter {
         labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        ..ContainerFilter::default()
     }
 }
 

@@ -178,9 +178,12 @@ impl PlanReport {
 /// # Errors
 /// The engine could not be read.
 pub async fn preview(question: Question<'_>) -> Result<PlanReport, PlanError> {
-    let Question { engine, owner, desired, records, session, limits, only, wall } = question;
+    let Question { engine, owner, mut desired, records, session, limits, only, wall } = question;
     if let Some(missing) = only.iter().find(|id| !desired.services.contains_key(*id)) {
         return Err(PlanError::NoSuchService(missing.clone()));
+    }
+    if let Some(adopted) = engine.adopted() {
+        adopted.get().pause(&mut desired);
     }
     let wish = Wish::new(desired, Mono(0)).confirmed();
     let now = Now { wall, mono: START };
@@ -348,6 +351,11 @@ impl View<'_> {
             Step::Create(creation) => Some(&creation.labels.revision) != serving,
             _ => false,
         });
+        // The same revision, but a container that is not made as it says.
+        let drifted = trace.iter().any(|(planned, _)| {
+            matches!(planned.step, Step::Create(_)) && planned.cause.0.starts_with("drift:")
+        });
+        let other = other || drifted;
         match (creates, starts, removes) {
             (true, _, _) if here && other => ServiceAction::Replace,
             (true, _, _) if here => ServiceAction::Scale,

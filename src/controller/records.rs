@@ -10,6 +10,7 @@ use super::store::{Store, StoreError};
 use crate::desired::ident::ServiceId;
 use crate::state::observed::EngineSession;
 use crate::state::record::{HistoryEntry, Record};
+use crate::state::register::Register;
 
 /// The memory could not be read or written. Nothing is done to a container while that is so.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -42,6 +43,29 @@ pub trait Records: Send + Sync + 'static {
     /// nothing about requests the engine still has.
     async fn session(&self) -> Result<EngineSession, RecordsError>;
     async fn set_session(&self, session: EngineSession) -> Result<(), RecordsError>;
+    /// What was adopted and what was given back.
+    async fn register(&self) -> Result<Register, RecordsError> {
+        Ok(Register::default())
+    }
+    /// Another register with the records that go with it, all or nothing. `None`: a record that is dropped.
+    async fn set_register(&self, register: &Register, changed: &[Changed]) -> Result<(), RecordsError> {
+        let _ = register;
+        for Changed { service, record, history } in changed {
+            match record {
+                Some(record) => self.save(service, record, history).await?,
+                None => self.forget(service).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of one service's record.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    pub service: ServiceId,
+    pub record: Option<Record>,
+    pub history: Vec<HistoryEntry>,
 }
 
 /// Memory that forgets with the process: for `plan`, whose future must leave no trace, and for tests.
@@ -181,5 +205,16 @@ impl Records for Durable {
     }
     async fn set_session(&self, session: EngineSession) -> Result<(), RecordsError> {
         self.run(move |store| store.set_meta(SESSION, &session.0.to_string())).await
+    }
+    async fn register(&self) -> Result<Register, RecordsError> {
+        self.run(Store::register).await
+    }
+    async fn set_register(&self, register: &Register, changed: &[Changed]) -> Result<(), RecordsError> {
+        let (register, changed) = (register.clone(), changed.to_vec());
+        self.run(move |store| {
+            let rows = changed.iter().map(|row| (&row.service, row.record.as_ref(), row.history.as_slice()));
+            store.set_register(&register, rows)
+        })
+        .await
     }
 }

@@ -10,7 +10,7 @@ use super::host::Host;
 use super::objects::owner_filter;
 use super::trigger::Key;
 use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
-use crate::engine::{EngineFacts, Result};
+use crate::engine::{ContainerFilter, EngineFacts, Result};
 use crate::metrics::api::EngineStatus;
 use crate::state::observed::{ContainerSummary, label};
 
@@ -28,6 +28,8 @@ pub struct Whole {
     pub facts: EngineFacts,
     /// Names of all networks with our owner label.
     pub networks: BTreeSet<String>,
+    /// Containers that are not ours, where the files ask for them.
+    pub unmanaged: Option<BTreeSet<String>>,
 }
 
 /// One service in the engine's list.
@@ -46,12 +48,31 @@ pub async fn relist(host: &Host, thorough: bool) -> Result<Relist> {
     let whole = if thorough {
         let facts = host.engine.facts().await?;
         let networks = host.engine.owned_networks(&host.owner).await?;
-        Some(Whole { facts, networks: networks.into_iter().map(|network| network.name).collect() })
+        let networks = networks.into_iter().map(|network| network.name).collect();
+        Some(Whole { facts, networks, unmanaged: unmanaged(host).await? })
     } else {
         None
     };
     let rows = host.engine.list_containers(&owner_filter(&host.owner)).await?;
     Ok(Relist { services: by_service(rows), whole })
+}
+
+/// One more call, and only where the files ask for it.
+async fn unmanaged(host: &Host) -> Result<Option<BTreeSet<String>>> {
+    if !host.wish().is_some_and(|wish| wish.state.guard.report_unmanaged) {
+        return Ok(None);
+    }
+    let rows = host.engine.list_containers(&ContainerFilter::default()).await?;
+    Ok(Some(not_ours(&rows, &host.owner)))
+}
+
+/// Names of containers that are not this instance's.
+#[must_use]
+pub fn not_ours(rows: &[ContainerSummary], owner: &str) -> BTreeSet<String> {
+    let other = |row: &&ContainerSummary| row.labels.get(label::OWNER).is_none_or(|by| by != owner);
+    let name =
+        |row: &ContainerSummary| row.names.first().cloned().unwrap_or_else(|| row.id.short().to_owned());
+    rows.iter().filter(other).map(name).collect()
 }
 
 /// Rows whose labels name no service are nobody's: somebody else made them.

@@ -357,6 +357,11 @@ impl Loop {
                 relist::note(&self.host, &relist);
                 if let Some(whole) = &relist.whole {
                     self.host.board.set_engine(relist::engine_status(&whole.facts));
+                    self.host
+                        .metrics
+                        .unmanaged(whole.unmanaged.as_ref().map_or(0, std::collections::BTreeSet::len));
+                    let unmanaged = whole.unmanaged.clone().map(|names| names.into_iter().collect());
+                    self.host.board.set_host(|status| status.unmanaged = unmanaged);
                     self.thorough.looks = 0;
                 }
                 for key in relist::due(&self.host, &relist) {

@@ -50,7 +50,7 @@ async fn take_snapshot(host: &Host, load: &Loader, published: Published) -> BTre
     // A fault in the loader must not end the loop: whatever it is, what was read before stands.
     let work = Arc::clone(load);
     let loaded = tokio::task::spawn_blocking(move || work(&snapshot)).await;
-    let (state, diagnostics) = match loaded {
+    let (mut state, diagnostics) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
             tracing::error!(%error, "loading the desired state panicked: this is a mistake in evenkeel, please report it");
@@ -61,6 +61,7 @@ async fn take_snapshot(host: &Host, load: &Loader, published: Published) -> BTre
         }
     };
     tell(host, revision, &state, &diagnostics);
+    super::disown::settle(host, &mut state).await;
     let now = host.clock.now().mono;
     let since = crate::state::time::Mono(now.0.saturating_sub(quiet_ms));
     let wish = Wish::after(state, since, before.as_deref());

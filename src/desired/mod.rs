@@ -30,6 +30,7 @@ pub mod suggest;
 mod toplevel;
 pub mod tree;
 mod variables;
+pub mod write;
 
 pub use filename::FileName;
 pub use files::hosts;
@@ -109,10 +110,18 @@ pub struct Guard {
     /// `[policy.prune] containers = false`: what left the files is kept and reported.
     pub prune_containers: bool,
     pub prune_networks: bool,
+    /// `unmanaged = "report"`: tell of containers that are not evenkeel's.
+    pub report_unmanaged: bool,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { max_removals: None, allow_empty: false, prune_containers: true, prune_networks: true }
+        Self {
+            max_removals: None,
+            allow_empty: false,
+            prune_containers: true,
+            prune_networks: true,
+            report_unmanaged: false,
+        }
     }
 }

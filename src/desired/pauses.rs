@@ -16,6 +16,10 @@ pub struct Pauses {
     pub projects: BTreeMap<ProjectName, Option<String>>,
     /// Services that say something themselves.
     pub services: BTreeMap<ServiceId, Option<String>>,
+    /// Services that were given back by hand, with what to do about it. No file says so.
+    pub released: BTreeMap<ServiceId, String>,
+    /// The same of whole projects.
+    pub released_projects: BTreeMap<ProjectName, String>,
 }
 
 impl Pauses {
@@ -24,6 +28,9 @@ impl Pauses {
     pub fn of(&self, id: &ServiceId) -> Option<&str> {
         if self.host.is_some() {
             return self.host.as_deref();
+        }
+        if let Some(why) = self.released.get(id) {
+            return Some(why);
         }
         match self.services.get(id) {
             Some(own) => own.as_deref(),
@@ -34,6 +41,9 @@ impl Pauses {
     /// Why the networks and volumes of this project are left as they are.
     #[must_use]
     pub fn project(&self, project: &ProjectName) -> Option<&str> {
+        if let (None, Some(why)) = (&self.host, self.released_projects.get(project)) {
+            return Some(why);
+        }
         let own = self.projects.get(project);
         self.host.as_deref().or_else(|| own.unwrap_or(&self.everywhere).as_deref())
     }

@@ -256,5 +256,6 @@ fn stricter(one: &Guard, other: &Guard) -> Guard {
         allow_empty: one.allow_empty && other.allow_empty,
         prune_containers: one.prune_containers && other.prune_containers,
         prune_networks: one.prune_networks && other.prune_networks,
+        report_unmanaged: one.report_unmanaged || other.report_unmanaged,
     }
 }

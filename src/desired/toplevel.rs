@@ -5,6 +5,7 @@ use super::diagnostic::{Diagnostic, Span};
 use super::files::{FLEET, StateFile};
 use super::fleet::table_of;
 use super::node::{Entry, Node, Table, Value};
+use super::spec::{DriftAction, DriftGroup};
 use super::suggest::nearest;
 
 /// Keys of any state file.
@@ -204,6 +205,7 @@ pub(super) fn policy(policy: &Table, mut root: Option<&mut DesiredState>, diagno
                     ));
                 }
             }
+            "drift" => drift(&entry.value, diagnostics),
             "guard" => guard(&entry.value, root.as_deref_mut(), diagnostics),
             "prune" => prune(&entry.value, root.as_deref_mut(), diagnostics),
             "paused" => {
@@ -228,9 +230,39 @@ pub(super) fn policy(policy: &Table, mut root: Option<&mut DesiredState>, diagno
                     "env_allow",
                     "prune",
                     "guard",
+                    "drift",
                     "window",
                 ],
             )),
+        }
+    }
+}
+
+/// What is done about changes of others, by group.
+fn drift(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(table) = table_of(node, "policy.drift", diagnostics) else { return };
+    for entry in &table.entries {
+        let key = entry.key.as_str();
+        if key.starts_with("x-") {
+            continue;
+        }
+        let known = DriftGroup::ALL.map(DriftGroup::as_str);
+        if !known.contains(&key) {
+            diagnostics.push(unknown_key(key, &entry.key_span, "policy.drift", &known));
+            continue;
+        }
+        let span = entry.value.span.clone();
+        match entry.value.as_str() {
+            Some(word) if DriftAction::parse(word).is_some() => {}
+            Some(_) => {
+                let message = format!("`policy.drift.{key}` is \"heal\", \"report\" or \"ignore\"");
+                diagnostics.push(Diagnostic::error("bad-choice", span, message, "not one of the three"));
+            }
+            None => {
+                let message = format!("`policy.drift.{key}` takes a word, not {}", entry.value.kind());
+                let label = "write \"heal\", \"report\" or \"ignore\"";
+                diagnostics.push(Diagnostic::error("bad-type", span, message, label));
+            }
         }
     }
 }
@@ -273,8 +305,14 @@ fn guard(node: &Node, root: Option<&mut DesiredState>, diagnostics: &mut Vec<Dia
                 let message = "`policy.guard.empty_state` is \"refuse\" or \"allow\"";
                 diagnostics.push(Diagnostic::error("bad-choice", span, message, "not one of the two"));
             }
-            ("unmanaged", Value::String(text)) if text == "ignore" => {}
-            ("unmanaged" | "api_socket", _) => diagnostics.push(without_effect(&place, &entry.key_span)),
+            ("unmanaged", Value::String(text)) if text == "ignore" || text == "report" => {
+                state.guard.report_unmanaged = text == "report";
+            }
+            ("unmanaged", _) => {
+                let message = "`policy.guard.unmanaged` is \"ignore\" or \"report\"";
+                diagnostics.push(Diagnostic::error("bad-choice", span, message, "not one of the two"));
+            }
+            ("api_socket", _) => diagnostics.push(without_effect(&place, &entry.key_span)),
             (key, _) if key.starts_with("x-") => {}
             (key, _) => diagnostics.push(unknown_key(
                 key,

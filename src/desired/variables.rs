@@ -12,6 +12,7 @@ use super::ident::ProjectName;
 use super::interpolate::{self, Lookup, Scope};
 use super::node::{Node, Table, Value};
 use super::snapshot::HostFacts;
+use super::spec::{DriftAction, DriftGroup, DriftPolicy};
 
 /// What the files of one project say that holds for it and for the folders below.
 #[derive(Debug, Default, PartialEq)]
@@ -73,6 +74,21 @@ impl<'a> ProjectScope<'a> {
     pub fn paused(&self) -> Option<Option<String>> {
         let node = self.policy("paused")?;
         Some((node.value == Value::Boolean(true)).then(|| format!("{}, policy.paused", node.span.file)))
+    }
+
+    /// `[policy.drift]`: of each group the deepest level that has it.
+    pub fn drift(&self) -> DriftPolicy {
+        let mut policy = DriftPolicy::default();
+        for group in DriftGroup::ALL {
+            let said = |level: &&Level| {
+                let table = level.policy.get("drift")?.value.as_table()?;
+                table.get(group.as_str())?.value.as_str().and_then(DriftAction::parse)
+            };
+            if let Some(action) = self.levels.iter().find_map(said) {
+                policy.set(group, action);
+            }
+        }
+        policy
     }
 
     fn allowed(&self, name: &str) -> bool {

@@ -4,6 +4,7 @@
 //! have closed enums, and one word that a newer engine adds would make a whole list unreadable.
 
 pub mod answers;
+pub mod baked;
 pub mod create;
 pub mod events;
 pub mod labels;

@@ -1,6 +1,7 @@
 //! SHELL, outbound: the container engine in our words. `docker` (bollard) and `sim` (the simulated engine) implement it; nobody else
 //! knows an engine's API, and no error is told by its text outside this folder.
 
+pub mod adopted;
 pub mod convert;
 pub mod docker;
 pub mod error;
@@ -20,7 +21,7 @@ use crate::desired::probe::{Exec, ProbeCheck};
 use crate::desired::spec::{Endpoint, NetworkSpec, Resources, RestartPolicy, VolumeSpec};
 use crate::state::observed::{
     ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
-    ObservedVolume,
+    ObservedVolume, OwnLabels,
 };
 use crate::state::plan::{Creation, Failure};
 use crate::state::time::Timestamp;
@@ -72,6 +73,8 @@ pub enum EventKind {
 pub struct ContainerFilter {
     /// `key=value` labels, all of which must match. Empty: every container on the host.
     pub labels: BTreeMap<String, String>,
+    /// Only these, where there are any.
+    pub ids: BTreeSet<ContainerId>,
 }
 
 /// One line (or chunk) of a container's output.
@@ -109,6 +112,16 @@ pub trait Observe: Send + Sync + 'static {
     /// A fresh look at one container. `Ok(None)`: the engine says that it does not exist. A container without our labels is
     /// an error of kind `Conflict`: it must not be looked at as if it were ours.
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ObservedContainer>>;
+    /// The same of any container, as if it carried these labels of ours: for what was, or may be, adopted.
+    async fn inspect_as(&self, id: &ContainerId, labels: &OwnLabels) -> Result<Option<ObservedContainer>> {
+        let _ = labels;
+        let text = "what others made cannot be looked at here";
+        Err(EngineError::new("inspect", id.short(), Failure::Conflict, text))
+    }
+    /// What was adopted or given back, where that is known. To change it is to change what the engine seems to report.
+    fn adopted(&self) -> Option<&adopted::Shared> {
+        None
+    }
     /// By reference or id.
     async fn inspect_image(&self, reference: &str) -> Result<Option<ImageFacts>>;
     /// Tags of one local repository (without registry look-up), and what they point at.

@@ -8,6 +8,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::adoption::{AdoptRequest, AdoptionReport, DisownReport};
 use crate::desired::ident::ServiceId;
 use crate::desired::snapshot::Commit;
 use crate::state::condition::ServiceStatus;
@@ -33,6 +34,15 @@ pub trait Api: Send + Sync + 'static {
     async fn approve(&self, token: &str) -> Result<Accepted, ApiError>;
     /// Reads the desired state again and looks at everything, now.
     async fn sync(&self) -> Result<Accepted, ApiError>;
+    /// Shows what would be taken over, and takes it over when the request consents to exactly that.
+    async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptionReport, ApiError> {
+        let text = format!("`{}` cannot be adopted here", request.project);
+        Err(ApiError::new(ApiErrorKind::Conflict, text))
+    }
+    /// Gives a service or a project back as it runs.
+    async fn disown(&self, what: &str) -> Result<DisownReport, ApiError> {
+        Err(ApiError::new(ApiErrorKind::Conflict, format!("`{what}` cannot be given back here")))
+    }
 }
 
 /// An operator's word about one service.
@@ -160,6 +170,8 @@ pub struct HostStatus {
     pub store_writable: bool,
     /// Keys that are due.
     pub queue_depth: usize,
+    /// Containers on this host that are not evenkeel's; `None`: the files do not ask (`policy.guard.unmanaged`).
+    pub unmanaged: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

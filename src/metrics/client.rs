@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::UnixStream;
 
+use super::adoption::{AdoptRequest, AdoptionReport, DisownReport, DisownRequest};
 use super::api::{
     Accepted, ApiError, ApiErrorKind, Approval, ApproveRequest, Command, HistoryRow, HoldRequest,
     RollbackRequest, StatusReport, WhyReport,
@@ -111,6 +112,18 @@ impl Client {
     /// See [`Client::status`].
     pub async fn sync(&self) -> Result<Accepted, ClientError> {
         self.call(Method::POST, "/v1/sync", &()).await
+    }
+
+    /// # Errors
+    /// See [`Client::status`].
+    pub async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptionReport, ClientError> {
+        self.call(Method::POST, "/v1/adopt", request).await
+    }
+
+    /// # Errors
+    /// See [`Client::status`].
+    pub async fn disown(&self, what: &str) -> Result<DisownReport, ClientError> {
+        self.call(Method::POST, "/v1/disown", &DisownRequest { what: what.to_owned() }).await
     }
 
     async fn call<T: DeserializeOwned>(

@@ -4,6 +4,7 @@
 //! listed in `metrics/exposition.txt` (invariant I15) and explained in `docs/metrics.md`. No label ever carries a value that
 //! an operator may want to keep secret: labels are names of things, revisions, image references and words of ours.
 
+pub mod adoption;
 pub mod api;
 pub mod client;
 mod register;
@@ -125,6 +126,7 @@ pub struct Metrics {
     image_pulls: IntCounterVec,
     image_pull_duration: Histogram,
     guard_refused: IntGauge,
+    unmanaged: IntGauge,
     store_writable: IntGauge,
     desired_readable: IntGauge,
     watch_events: IntCounter,
@@ -230,6 +232,10 @@ impl Metrics {
                 "evenkeel_image_pull_duration_seconds",
                 "How long image pulls took, failed ones included.",
                 &PULL_BUCKETS,
+            )?,
+            unmanaged: r.gauge(
+                "evenkeel_unmanaged_containers",
+                "Containers on the host that are not evenkeel's; 0 unless the files ask for them.",
             )?,
             guard_refused: r.gauge(
                 "evenkeel_guard_refused",
@@ -374,6 +380,11 @@ impl Metrics {
     /// How many removals wait for consent now.
     pub fn guard_refused(&self, services: usize) {
         self.guard_refused.set(as_i64(services));
+    }
+
+    /// How many containers are not evenkeel's, where the files ask.
+    pub fn unmanaged(&self, containers: usize) {
+        self.unmanaged.set(as_i64(containers));
     }
 
     /// The store takes writes, or does not.

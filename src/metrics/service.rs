@@ -1,6 +1,6 @@
 //! The series of one service. They appear with it and go with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::register::Registrar;
 use crate::desired::hooks::HookPoint;
 use crate::desired::ident::ServiceId;
 use crate::desired::snapshot::Commit;
+use crate::desired::spec::DriftGroup;
 use crate::state::condition::ConditionKind;
 
 /// What is true of a service now.
@@ -29,6 +30,10 @@ pub struct ServiceGauges<'a> {
     pub held: bool,
     /// Containers whose probe fails; `None`: nothing of it is probed.
     pub probes_failing: Option<u32>,
+    /// Groups of fields that somebody outside changed and that are left so.
+    pub outside: &'a BTreeSet<DriftGroup>,
+    /// Containers that were adopted and not replaced since.
+    pub adopted: usize,
 }
 
 /// The revision that serves, and where it comes from.
@@ -89,6 +94,8 @@ pub(super) struct ServiceSeries {
     probes: IntCounterVec,
     probe_duration: HistogramVec,
     hooks: IntCounterVec,
+    outside: IntGaugeVec,
+    adopted: IntGaugeVec,
     rollbacks: IntCounterVec,
     restarts: IntCounterVec,
     downtime: CounterVec,
@@ -157,6 +164,16 @@ impl ServiceSeries {
                 "Hooks that ended, by point of time and result: `ok` or `failed`.",
                 &["project", "service", "hook", "result"],
             )?,
+            outside: r.gauges(
+                "evenkeel_service_changed_outside",
+                "1 while somebody outside changed fields of this group, and they are left so.",
+                &["project", "service", "group"],
+            )?,
+            adopted: r.gauges(
+                "evenkeel_service_adopted_containers",
+                "Containers of the service that were adopted and not replaced since.",
+                &service,
+            )?,
             rollbacks: r.counters(
                 "evenkeel_rollbacks_total",
                 "Revisions that failed and were put back.",
@@ -187,6 +204,8 @@ impl ServiceSeries {
             rejected,
             held,
             probes_failing,
+            outside,
+            adopted,
         } = *now;
         let (project, service) = (id.project.as_str(), id.service.as_str());
         let labels = [project, service];
@@ -204,6 +223,11 @@ impl ServiceSeries {
             Some(failing) => self.probes_failing.with_label_values(&labels).set(i64::from(failing)),
             None => drop(self.probes_failing.remove_label_values(&labels)),
         }
+        for group in DriftGroup::ALL {
+            let value = i64::from(outside.contains(&group));
+            self.outside.with_label_values(&[project, service, group.as_str()]).set(value);
+        }
+        self.adopted.with_label_values(&labels).set(i64::try_from(adopted).unwrap_or(i64::MAX));
         // Exist from the first sight on, at zero: `rate()` needs a first value.
         self.rollbacks.with_label_values(&labels);
         self.restarts.with_label_values(&labels);
@@ -233,7 +257,18 @@ impl ServiceSeries {
         for kind in ConditionKind::ALL {
             let _gone = self.condition.remove_label_values(&[project, service, kind.as_str()]);
         }
-        let gauges = [&self.desired, &self.running, &self.ready, &self.drift, &self.rejected, &self.held];
+        for group in DriftGroup::ALL {
+            let _gone = self.outside.remove_label_values(&[project, service, group.as_str()]);
+        }
+        let gauges = [
+            &self.desired,
+            &self.running,
+            &self.ready,
+            &self.drift,
+            &self.rejected,
+            &self.held,
+            &self.adopted,
+        ];
         for gauge in gauges {
             let _gone = gauge.remove_label_values(&[project, service]);
         }

@@ -54,7 +54,11 @@ impl<'a> Pass<'a> {
             inherited: inherited(kept, &image, view),
             image,
         };
-        let why = if roll.committed { "it is missing".to_owned() } else { kept.cause.clone() };
+        let why = match self.drift_cause(view) {
+            Some(cause) => cause,
+            None if roll.committed => "it is missing".to_owned(),
+            None => kept.cause.clone(),
+        };
         self.step(Some(slot), Step::Create(Box::new(creation)), why);
         Slot::Busy
     }

@@ -18,7 +18,7 @@ use super::target::{self, Aim, Why};
 use super::time::{Mono, Now};
 use crate::desired::Wanted;
 use crate::desired::ident::ServiceId;
-use crate::desired::spec::RestartPolicy;
+use crate::desired::spec::{DriftGroup, RestartPolicy};
 
 /// Everything a decision may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +109,8 @@ pub(super) struct Pass<'a> {
     pub history: Vec<HistoryEntry>,
     /// The earliest instant at which something is due by itself.
     pub due: Option<Mono>,
+    /// What others changed and is left, by group.
+    pub drift: BTreeMap<DriftGroup, String>,
 }
 
 impl<'a> Pass<'a> {
@@ -120,6 +122,7 @@ impl<'a> Pass<'a> {
             plan: Vec::new(),
             history: Vec::new(),
             due: None,
+            drift: BTreeMap::new(),
         }
     }
 
@@ -191,6 +194,9 @@ impl<'a> Pass<'a> {
         self.record.containers.retain(|id| there.contains_key(id));
         self.record.told.retain(|id, _| there.contains_key(id));
         self.record.containers.extend(there.keys().map(|id| (*id).clone()));
+        self.record.adopted.retain(|id, _| there.contains_key(id));
+        self.record.applied.retain(|id, _| there.contains_key(id));
+        self.record.replaced.retain(|id, _| there.contains_key(id));
         self.record.stopped.retain(|id| there.get(id).is_some_and(|c| !c.status.is_up()));
         self.memo.gates.retain(|id, _| there.contains_key(id));
         self.memo.starts.retain(|id, _| there.contains_key(id));
@@ -345,7 +351,12 @@ impl<'a> Pass<'a> {
         let condition = self.trouble().unwrap_or(condition);
         self.hold_back_after_trouble();
         self.note_before_acting();
-        let changed = self.record != *self.inputs.record;
+        let changed = self.record != *self.inputs.record && {
+            // What was seen in effect is only remembered: nothing follows from it for this decision.
+            let mut before = self.inputs.record.clone();
+            before.applied.clone_from(&self.record.applied);
+            before != self.record
+        };
         let next = if !self.plan.is_empty() || changed {
             Next::Again
         } else {

@@ -8,8 +8,8 @@ use super::words::{Billionths, Duration, Size, Words};
 use crate::desired::hooks::{Hook, Lifecycle};
 use crate::desired::provided::FileKey;
 use crate::desired::spec::{
-    ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Mount, MountSource,
-    Policy, Resources, ServiceSpec, UpdateConfig,
+    ContainerSpec, DriftGroup, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Mount,
+    MountSource, Policy, Resources, ServiceSpec, UpdateConfig,
 };
 
 /// One field that differs. Values are shown as people would write them (`words`); secrets only as digests.
@@ -44,6 +44,22 @@ pub fn differences(old: &ServiceSpec, new: &ServiceSpec) -> Vec<FieldDifference>
     found.live(live, &new.live);
     found.policy(policy, &new.policy);
     found.list.sort_by_key(|difference| std::cmp::Reverse(difference.effect));
+    found.list
+}
+
+/// The same of what a container is made of.
+#[must_use]
+pub fn container_differences(old: &ContainerSpec, new: &ContainerSpec) -> Vec<FieldDifference> {
+    let mut found = Differences::default();
+    found.container(old, new);
+    found.list
+}
+
+/// The same of what is changed in place.
+#[must_use]
+pub fn live_differences(old: &LiveSpec, new: &LiveSpec) -> Vec<FieldDifference> {
+    let mut found = Differences::default();
+    found.live(old, new);
     found.list
 }
 
@@ -305,7 +321,7 @@ impl Differences {
     }
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
-        let Policy { replicas, pull, depends_on, update, probe, hooks, protect, approve } = old;
+        let Policy { replicas, pull, depends_on, update, probe, hooks, protect, approve, drift } = old;
         self.value("deploy.replicas", replicas, &new.replicas, Effect::None);
         self.value("pull_policy", pull, &new.pull, Effect::None);
         self.entries(depends_on, &new.depends_on, Effect::None, |name| format!("depends_on.{name}"));
@@ -314,6 +330,10 @@ impl Differences {
         self.entries(hooks, &new.hooks, Effect::None, |point| format!("hooks.{point}"));
         self.value("protect", protect, &new.protect, Effect::None);
         self.value("rollout.approve", approve, &new.approve, Effect::None);
+        for group in DriftGroup::ALL {
+            let path = format!("policy.drift.{}", group.as_str());
+            self.value(&path, &drift.of(group), &new.drift.of(group), Effect::None);
+        }
     }
 
     fn update_config(&mut self, old: &UpdateConfig, new: &UpdateConfig) {

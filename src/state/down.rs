@@ -102,6 +102,9 @@ impl<'a> Pass<'a> {
         // What runs until it ends by itself with 0 was ended by its engine: an exit code across the death of an engine is not its word.
         let cut_off = matches!(roll.spec().live.restart, RestartPolicy::OnFailure { .. })
             && !self.engine_saw_it_end(container);
+        if let Some(left) = self.stopped_by_hand(roll, container) {
+            return left;
+        }
         let wants = gate::restarts_after(roll.spec().live.restart, container.exit_code) || cut_off;
         if wants && (!spent || probation) {
             return self.start(slot, roll, container, view);

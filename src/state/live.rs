@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::observed::{ObservedContainer, ObservedService};
+use super::observed::{ObservedContainer, ObservedEndpoint, ObservedService};
 use super::plan::Step;
 use super::record::Record;
 use crate::desired::ident::ServiceId;
@@ -66,19 +66,23 @@ pub fn undelivered(
     Some((Step::Deliver { id: container.id.clone(), files, signal }, cause))
 }
 
-/// The next step that brings a running container's limits and networks to the spec, with its cause.
+/// The step that brings a running container's limits to the spec.
 #[must_use]
-pub fn next(
+pub fn next_limits(spec: &ServiceSpec, container: &ObservedContainer) -> Option<Step> {
+    let differs = container.resources != spec.live.resources;
+    (differs && reachable(&container.resources, &spec.live.resources))
+        .then(|| Step::SetResources { id: container.id.clone(), resources: spec.live.resources.clone() })
+}
+
+/// The next step that brings its networks to the spec, with its cause.
+#[must_use]
+pub fn next_networks(
     id: &ServiceId,
     spec: &ServiceSpec,
     container: &ObservedContainer,
     observed: &ObservedService,
     owner: &str,
 ) -> Option<(Step, String)> {
-    if container.resources != spec.live.resources && reachable(&container.resources, &spec.live.resources) {
-        let step = Step::SetResources { id: container.id.clone(), resources: spec.live.resources.clone() };
-        return Some((step, "its limits differ from the file".to_owned()));
-    }
     if spec.container.network_mode != NetworkMode::Networks {
         return None;
     }
@@ -122,6 +126,12 @@ fn next_network(
                     "its aliases on this network differ from the file".to_owned(),
                 ));
             }
+            Some(joined) if !same_addresses(joined, endpoint) => {
+                return Some((
+                    leave(container, name, &network_id),
+                    "its address on this network differs from the file".to_owned(),
+                ));
+            }
             Some(_) => {}
         }
     }
@@ -138,6 +148,13 @@ fn leave(container: &ObservedContainer, network: &str, network_id: &str) -> Step
         network: network.to_owned(),
         network_id: network_id.to_owned(),
     }
+}
+
+/// An address that the engine chose is nobody's wish. A container that is down may report none.
+fn same_addresses(joined: &ObservedEndpoint, endpoint: &Endpoint) -> bool {
+    let same =
+        |asked: &Option<String>, seen: &Option<String>| asked.is_none() || seen.is_none() || asked == seen;
+    same(&endpoint.ipv4_address, &joined.ipv4_address) && same(&endpoint.ipv6_address, &joined.ipv6_address)
 }
 
 /// Old engines add the container's short id to its aliases.

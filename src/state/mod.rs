@@ -1,12 +1,15 @@
 //! PURE. What is, what was, what next: observations and records in, decisions out. No async, no clock, no I/O, no panics.
 
 mod adopt;
+pub mod adoption;
 mod approval;
+pub mod baked;
 pub mod condition;
 pub mod create;
 pub mod decide;
 pub mod diff;
 mod down;
+mod drift;
 pub mod gate;
 pub mod guard;
 pub mod hooks;
@@ -19,8 +22,10 @@ mod pause;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod register;
 mod retire;
 mod roll;
+pub mod seen;
 pub mod settle;
 mod slot;
 pub mod status;

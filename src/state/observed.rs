@@ -1,9 +1,11 @@
 //! What the engine reports, in our words. Converted at the border (`engine/convert.rs`); nothing here knows the engine's API.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::baked::{Baked, ImageDefaults};
 use super::record::RevisionId;
 use super::time::EngineStamp;
 use crate::desired::hash::SpecHash;
@@ -36,6 +38,10 @@ pub mod label {
     pub const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
     pub const COMPOSE_NETWORK: &str = "com.docker.compose.network";
     pub const COMPOSE_VOLUME: &str = "com.docker.compose.volume";
+    /// Compose lists no container without it.
+    pub const COMPOSE_HASH: &str = "com.docker.compose.config-hash";
+    /// Where a project was started, and from which files.
+    pub const COMPOSE_FILES: &str = "com.docker.compose.project.config_files";
 }
 
 /// 64 hex digits. Everything but `create` addresses containers by it.
@@ -169,12 +175,20 @@ pub struct ObservedContainer {
     /// What its probes found, where it has any; laid over what the engine reports (`state::probe`), whose `health` it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<super::probe::ProbeSeen>,
+    /// How it was made. `None`: not known, as in a saved observation, which has no values of variables in it.
+    #[serde(skip)]
+    pub baked: Option<Arc<Baked>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedEndpoint {
     pub network_id: String,
     pub aliases: BTreeSet<String>,
+    /// The addresses that were asked for; what the engine gave by itself is not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4_address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6_address: Option<String>,
 }
 
 /// One row of the engine's list. May be stale (RELIABILITY.md fact 5): it only selects what to inspect.
@@ -203,6 +217,9 @@ pub struct ImageFacts {
     pub architecture: String,
     /// Targets of `VOLUME` lines: these become anonymous volumes.
     pub volumes: BTreeSet<String>,
+    /// What it gives to its containers. `None`: not known, as in a saved observation.
+    #[serde(skip)]
+    pub defaults: Option<Arc<ImageDefaults>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use super::condition::{Condition, ConditionKind};
 use super::decide::{Decision, Inputs, Pass};
 use super::plan::Next;
+use super::register;
 use super::target;
 use crate::desired::Wanted;
 
@@ -22,7 +23,12 @@ pub(super) fn look_only(inputs: Inputs<'_>, place: &str) -> Decision {
         }
         None => format!("it is {}: {}", would.condition.kind.as_str(), would.condition.message),
     };
-    let text = format!("nothing is changed while it is paused ({place}); {rest}");
+    let released = place.starts_with(register::RELEASED);
+    let (reason, text) = match released {
+        // What the files would make of it is of no interest: somebody said that it is not evenkeel's.
+        true => ("Disowned", place.to_owned()),
+        false => ("Paused", format!("nothing is changed while it is paused ({place}); {rest}")),
+    };
     look.forget_the_gone();
     // Nobody has looked through them without a break.
     look.memo.gates.clear();
@@ -32,7 +38,7 @@ pub(super) fn look_only(inputs: Inputs<'_>, place: &str) -> Decision {
         memo: look.memo,
         plan: Vec::new(),
         next: if changed { Next::Again } else { Next::AwaitChange },
-        condition: Condition::new(ConditionKind::Paused, "Paused", text),
+        condition: Condition::new(ConditionKind::Paused, reason, text),
         history: Vec::new(),
     }
 }

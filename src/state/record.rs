@@ -14,7 +14,7 @@ use super::time::{EngineStamp, Mono, Timestamp};
 use crate::desired::hash::SpecHash;
 use crate::desired::hooks::HookPoint;
 use crate::desired::snapshot::Commit;
-use crate::desired::spec::ServiceSpec;
+use crate::desired::spec::{DriftGroup, LiveSpec, ServiceSpec};
 
 /// A revision: a spec and the image it resolved to. A tag that moved is another revision. 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +101,37 @@ pub struct Record {
     pub source: String,
     /// Revisions ever made, for a number people can talk about.
     pub sequence: u64,
+    /// Adopted containers with the names they had then: nobody renames one because it was adopted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub adopted: BTreeMap<ContainerId, String>,
+    /// What was last seen in effect, by container: drift is what differs from this and from what is wanted alike.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub applied: BTreeMap<ContainerId, Applied>,
+    /// Groups of fields that others changed and that are left so: told once.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub drift: BTreeSet<DriftGroup>,
+    /// Containers that are replaced because they are not made as their spec says, with the cause.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaced: BTreeMap<ContainerId, String>,
+    /// Fields for which containers were replaced so, and when the newest of these containers was made.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaced_for: BTreeMap<String, EngineStamp>,
+}
+
+/// What was in effect in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub live: LiveSpec,
+    /// Ids of its networks by name: one that was made anew has another.
+    pub networks: BTreeMap<String, String>,
+}
+
+/// Somebody and evenkeel, setting the same fields to different values in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fight {
+    /// Times it was set right.
+    pub count: u32,
+    pub last: Mono,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +260,8 @@ pub struct Memo {
     pub hooks: BTreeMap<HookKey, Mono>,
     /// When this rollout's first act was, for durations.
     pub rollout_since: Option<Mono>,
+    /// What others change back again and again.
+    pub fights: BTreeMap<DriftGroup, Fight>,
 }
 
 /// One uninterrupted look at one start of one container.
@@ -284,4 +317,10 @@ pub enum HistoryEvent {
     Updated,
     Repaired,
     Removed,
+    /// Taken over as it ran.
+    Adopted,
+    /// Somebody outside changed it, and it is left so.
+    Drifted,
+    /// Given back: it runs on, and evenkeel has nothing to do with it any more.
+    Disowned,
 }

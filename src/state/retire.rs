@@ -8,7 +8,7 @@ use super::plan::Step;
 use super::record::{HistoryEvent, KeptRevision, Record, RevisionVerdict};
 use super::roll::{Roll, Slot};
 use super::target;
-use crate::desired::spec::RestartPolicy;
+use crate::desired::spec::{DriftGroup, RestartPolicy};
 
 impl Pass<'_> {
     /// A slot that proved itself while others are still to come: what it replaced is stopped now.
@@ -60,6 +60,15 @@ impl Pass<'_> {
         let view = self.view(slot, roll);
         let plain = target::plain_name(self.inputs.id, roll.spec(), slot);
         let Some(current) = view.current.filter(|current| current.name != plain) else { return };
+        // It keeps the name it was adopted with until it is replaced, unless the files give it one.
+        let adopted_so = self.record.adopted.get(&current.id) == Some(&current.name);
+        if adopted_so && roll.spec().live.container_name.is_none() {
+            return;
+        }
+        let what = format!("name {plain} -> {}", current.name);
+        let Some(why) = self.set_right(roll, &current.id, DriftGroup::Name, &what, "it serves") else {
+            return;
+        };
         // The engine answers rename with 404 while it restarts a container.
         if current.status == ContainerStatus::Restarting
             || self.inputs.observed.name_holders.contains_key(&plain)
@@ -82,7 +91,7 @@ impl Pass<'_> {
                 "its successor takes the name",
             );
         }
-        self.tidy(Some(slot), Step::Rename { id: current.id.clone(), name: plain }, "it serves");
+        self.tidy(Some(slot), Step::Rename { id: current.id.clone(), name: plain }, why);
     }
 
     /// The newest stopped container of the previous revision stays for the watch window: going back is then a plain start.

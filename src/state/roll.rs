@@ -78,6 +78,7 @@ impl<'a> Pass<'a> {
             Went::Under(condition) => return condition,
             Went::Failed(reason) => return self.reject(&roll, &reason),
         }
+        self.note_config_drift(&roll);
         let slots = self.every_slot(&roll);
         if let Some(condition) = self.judge(&roll, &slots) {
             return condition;
@@ -196,6 +197,7 @@ impl<'a> Pass<'a> {
         let limits = super::live::reachable(&container.resources, &roll.spec().live.resources);
         usable
             && limits
+            && !self.record.replaced.contains_key(&container.id)
             && container.labels.revision == roll.kept.id
             && self.parent_fits(container, roll.spec())
     }
@@ -273,6 +275,7 @@ impl<'a> Pass<'a> {
         self.record.intent = None;
         self.record.rolling_back = None;
         self.record.approved = None;
+        self.record.replaced_for.clear();
         self.record.watch = Some(Watch { revision: id.clone(), previous });
         self.memo.watch_since = None;
         self.memo.watch_base.clear();
@@ -377,6 +380,7 @@ impl<'a> Pass<'a> {
         if let Some(condition) = waiting {
             return condition;
         }
+        self.record.drift = self.drift.keys().copied().collect();
         if let Some(failed) = self.record.rolling_back.take() {
             self.owe(HookPoint::AfterRollback, &failed);
             self.note(
@@ -388,7 +392,8 @@ impl<'a> Pass<'a> {
         if let Some(condition) = impaired {
             return condition;
         }
-        self.settled_condition(roll, why, &slots)
+        let settled = self.settled_condition(roll, why, &slots);
+        self.drifted(settled)
     }
 
     fn settled_condition(&self, roll: &Roll<'_>, why: &Why, slots: &[Slot]) -> Condition {

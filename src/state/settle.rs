@@ -168,6 +168,9 @@ fn forget(record: &mut Record, memo: &mut Memo, id: &ContainerId) {
     record.containers.remove(id);
     record.stopped.remove(id);
     record.told.remove(id);
+    record.adopted.remove(id);
+    record.applied.remove(id);
+    record.replaced.remove(id);
     record.unsettled.retain(|note| note.container != *id);
     memo.gates.remove(id);
     memo.starts.remove(id);

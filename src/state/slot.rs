@@ -2,6 +2,7 @@
 
 use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
+use super::drift;
 use super::gate::{self, Verdict};
 use super::hooks::{self, Went};
 use super::live;
@@ -12,7 +13,7 @@ use super::roll::{Roll, Slot, View};
 use super::target;
 use super::time::Mono;
 use crate::desired::probe::OnProbeFailure;
-use crate::desired::spec::{NetworkMode, RestartPolicy};
+use crate::desired::spec::{DriftGroup, NetworkMode, RestartPolicy};
 
 /// Longest pause between starts, in milliseconds (RELIABILITY.md S10).
 const START_BACKOFF_CAP: u64 = 60_000;
@@ -92,8 +93,11 @@ impl<'a> Pass<'a> {
         if container.restart != policy {
             let why =
                 if roll.committed { "its restart policy differs from the file" } else { "it proved itself" };
-            self.step(Some(slot), Step::SetRestart { id: container.id.clone(), policy }, why);
-            return Slot::Busy;
+            let what = drift::restart_text(&roll.spec().live, container);
+            if let Some(why) = self.set_right(roll, &container.id, DriftGroup::Restart, &what, why) {
+                self.step(Some(slot), Step::SetRestart { id: container.id.clone(), policy }, why);
+                return Slot::Busy;
+            }
         }
         if !roll.committed {
             self.memo.slot_passed_at.get_or_insert(self.inputs.now.mono);
@@ -146,11 +150,13 @@ impl<'a> Pass<'a> {
             self.step(Some(slot), step, why);
             return Slot::Busy;
         }
-        let next =
-            live::next(self.inputs.id, roll.spec(), container, self.inputs.observed, self.inputs.owner);
-        if let Some((step, why)) = next {
+        if let Some((step, why)) = self.next_in_place(roll, container) {
             self.step(Some(slot), step, why);
             return Slot::Busy;
+        }
+        let plain = target::plain_name(self.inputs.id, roll.spec(), slot);
+        if container.name == plain || self.record.adopted.get(&container.id) == Some(&container.name) {
+            self.note_applied(roll, container);
         }
         // The way back is walked to its end only when the previous one has passed the same gate.
         if let (true, Verdict::Pending { until, waiting_for }) = (self.record.rolling_back.is_some(), verdict)
@@ -254,7 +260,7 @@ impl<'a> Pass<'a> {
         if let Some((step, why)) = live::undelivered(roll.spec(), &self.record, container, false) {
             self.step(Some(slot), step, why);
         }
-        let why = self.start_cause(roll, container);
+        let why = self.drift_cause(view).unwrap_or_else(|| self.start_cause(roll, container));
         self.step(Some(slot), Step::Start { id: container.id.clone() }, why);
         Slot::Busy
     }
@@ -282,7 +288,8 @@ impl<'a> Pass<'a> {
             if let Some(condition) = self.disk_is_low() {
                 return Some(Slot::Down(condition));
             }
-            let why = format!("{}; stop-first: {}", roll.kept.cause, roll.order.reason);
+            let cause = self.drift_cause(view).unwrap_or_else(|| roll.kept.cause.clone());
+            let why = format!("{cause}; stop-first: {}", roll.order.reason);
             let step = Step::Stop { id: other.id.clone(), grace: other.stop_timeout };
             self.step(Some(slot), step, why);
             return Some(Slot::Busy);

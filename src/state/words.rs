@@ -8,8 +8,8 @@ use crate::desired::probe::{Exec, OnProbeFailure, Probe, ProbeCheck};
 use crate::desired::provided::FileKey;
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
-    ContainerPort, Dependency, DependencyCondition, Device, FailureAction, Healthcheck, Mount, MountSource,
-    NetworkMode, PortBinding, Protocol, PullPolicy, RestartPolicy, Ulimit, UpdateOrder,
+    ContainerPort, Dependency, DependencyCondition, Device, DriftAction, FailureAction, Healthcheck, Mount,
+    MountSource, NetworkMode, PortBinding, Protocol, PullPolicy, RestartPolicy, Ulimit, UpdateOrder,
 };
 
 pub trait Words {
@@ -174,6 +174,17 @@ impl Words for RestartPolicy {
             Self::OnFailure { max_retries: 0 } => "on-failure".to_owned(),
             Self::OnFailure { max_retries } => format!("on-failure:{max_retries}"),
         }
+    }
+}
+
+impl Words for DriftAction {
+    fn words(&self) -> String {
+        match self {
+            Self::Heal => "heal",
+            Self::Report => "report",
+            Self::Ignore => "ignore",
+        }
+        .to_owned()
     }
 }
 

@@ -110,7 +110,11 @@ async fn the_list_selects_by_labels_and_shows_every_state(bench: &dyn Bench) {
     let list = async |more: Option<(&str, &str)>| {
         let mut labels = BTreeMap::from([owner.clone()]);
         labels.extend(more.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        bench.engine().list_containers(&ContainerFilter { labels }).await.unwrap()
+        bench
+            .engine()
+            .list_containers(&ContainerFilter { labels, ..ContainerFilter::default() })
+            .await
+            .unwrap()
     };
     let all = list(None).await;
     assert_eq!(all.len(), 2);
@@ -257,6 +261,10 @@ async fn the_newest_container_is_listed_first(bench: &dyn Bench) {
         pass(1100).await;
     }
     let labels = BTreeMap::from([(label::OWNER.to_owned(), bench.project().to_owned())]);
-    let list = bench.engine().list_containers(&ContainerFilter { labels }).await.unwrap();
+    let list = bench
+        .engine()
+        .list_containers(&ContainerFilter { labels, ..ContainerFilter::default() })
+        .await
+        .unwrap();
     assert_eq!(list.into_iter().map(|row| row.id).collect::<Vec<_>>(), made);
 }

@@ -41,7 +41,11 @@ async fn published(bench: &dyn Bench, service: &str, ports: &[PortBinding]) -> C
 /// The host's ports that the list shows for a container.
 async fn held(bench: &dyn Bench, id: &ContainerId) -> BTreeSet<(u16, String)> {
     let labels = [(label::OWNER.to_owned(), bench.project().to_owned())].into();
-    let list = bench.engine().list_containers(&ContainerFilter { labels }).await.unwrap();
+    let list = bench
+        .engine()
+        .list_containers(&ContainerFilter { labels, ..ContainerFilter::default() })
+        .await
+        .unwrap();
     list.into_iter().find(|row| row.id == *id).unwrap().host_ports.into_iter().collect()
 }
 

@@ -91,6 +91,7 @@ fn plain() -> Creation {
             size: 1,
             architecture: "amd64".to_owned(),
             volumes: BTreeSet::from(["/var/lib/web/".to_owned()]),
+            defaults: None,
         },
         network_ids: BTreeMap::from([
             ("shop_a".to_owned(), "1a".to_owned()),

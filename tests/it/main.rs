@@ -1,6 +1,7 @@
 //! The integration tests, one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adopted;
 mod ci;
 mod cli;
 mod config;
@@ -9,9 +10,11 @@ mod credentials;
 mod diagnostics;
 mod differences;
 mod documents;
+mod e2e_adopt;
 mod e2e_alone;
 mod e2e_commands;
 mod e2e_dockerd;
+mod e2e_drift;
 mod e2e_elsewhere;
 mod e2e_engine;
 mod e2e_files;
@@ -47,6 +50,7 @@ mod reconcile;
 mod reference;
 mod registry;
 mod rig;
+mod round_trip;
 mod run;
 mod saved;
 mod schema;

@@ -18,6 +18,9 @@ fn web() -> ServiceId {
     ServiceId::new("shop", "web").unwrap()
 }
 
+static OUTSIDE: std::collections::BTreeSet<evenkeel::desired::spec::DriftGroup> =
+    std::collections::BTreeSet::new();
+
 fn ready<'a>(revision: &'a str, image: &'a str) -> ServiceGauges<'a> {
     ServiceGauges {
         condition: ConditionKind::Ready,
@@ -29,6 +32,8 @@ fn ready<'a>(revision: &'a str, image: &'a str) -> ServiceGauges<'a> {
         rejected: false,
         held: true,
         probes_failing: Some(1),
+        outside: &OUTSIDE,
+        adopted: 1,
     }
 }
 

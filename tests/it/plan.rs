@@ -110,6 +110,7 @@ fn facts(reference: &str, options: &[&str]) -> ImageFacts {
             .filter_map(|option| option.strip_prefix("volume="))
             .map(str::to_owned)
             .collect(),
+        defaults: None,
     }
 }
 
@@ -350,6 +351,17 @@ impl World {
                     let revision = self.revision(image);
                     self.record.owed.push((hook_point(point), revision));
                 }
+                ["applied", name, image] => {
+                    let live = self.spec_with(image).live;
+                    let networks =
+                        live.networks.keys().map(|name| (name.clone(), format!("id-of-{name}"))).collect();
+                    self.record
+                        .applied
+                        .insert(container_id(name), evenkeel::state::record::Applied { live, networks });
+                }
+                ["replaced-for", path] => {
+                    self.record.replaced_for.insert((*path).to_owned(), EngineStamp(0));
+                }
                 ["stopped", name] => drop(self.record.stopped.insert(container_id(name))),
                 ["completed", image] => self.record.completed = Some(self.revision(image)),
                 ["unsettled", name, op, "session", session, more @ ..] => {
@@ -455,6 +467,7 @@ impl World {
             volumes: BTreeMap::new(),
             stop_timeout: spec.container.stop_grace_period,
             probe: None,
+            baked: None,
         };
         for option in options {
             self.option(&mut container, option);
@@ -524,6 +537,14 @@ impl World {
                     ended: rest.contains(&"ended"),
                 };
                 self.memo.gates.insert(id, window);
+            }
+            ["fight", group, count, "last", last] => {
+                let group = evenkeel::desired::spec::DriftGroup::ALL
+                    .into_iter()
+                    .find(|known| known.as_str() == *group)
+                    .unwrap();
+                let fight = evenkeel::state::record::Fight { count: count.parse().unwrap(), last: ago(last) };
+                self.memo.fights.insert(group, fight);
             }
             ["starts", name, count, "last", last] => drop(self.memo.starts.insert(
                 container_id(name),
@@ -742,7 +763,11 @@ fn volume(name: &str) -> ObservedVolume {
 }
 
 fn endpoint(name: &str) -> ObservedEndpoint {
-    ObservedEndpoint { network_id: format!("id-of-{name}"), aliases: BTreeSet::from(["web".to_owned()]) }
+    ObservedEndpoint {
+        network_id: format!("id-of-{name}"),
+        aliases: BTreeSet::from(["web".to_owned()]),
+        ..ObservedEndpoint::default()
+    }
 }
 
 fn parent(name: &str, rest: &[&str]) -> Parent {

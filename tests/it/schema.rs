@@ -160,7 +160,7 @@ fn every_table_is_closed_but_for_x_keys_and_every_key_is_described() {
 type Above = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// A value for every key above the services, by shape; each stands in fleet.toml, where all of them may.
-const ABOVE: [Above; 6] = [
+const ABOVE: [Above; 7] = [
     (
         "File",
         "",
@@ -192,10 +192,27 @@ const ABOVE: [Above; 6] = [
             ("prune", "{}"),
             ("guard", "{}"),
             ("paused", "true"),
+            ("drift", "{ limits = \"report\" }"),
+        ],
+    ),
+    (
+        "DriftTable",
+        "[policy.drift]\n",
+        &[
+            ("limits", "\"heal\""),
+            ("restart", "\"report\""),
+            ("networks", "\"ignore\""),
+            ("name", "\"heal\""),
+            ("state", "\"report\""),
+            ("config", "\"ignore\""),
         ],
     ),
     ("Prune", "[policy.prune]\n", &[("containers", "false"), ("networks", "true")]),
-    ("GuardPolicy", "[policy.guard]\n", &[("max_removals", "2"), ("empty_state", "\"allow\"")]),
+    (
+        "GuardPolicy",
+        "[policy.guard]\n",
+        &[("max_removals", "2"), ("empty_state", "\"allow\""), ("unmanaged", "\"report\"")],
+    ),
     (
         "Host",
         "[hosts.fra1]\n",

@@ -58,6 +58,7 @@ pub fn spec(image: &str) -> ServiceSpec {
             hooks: Hooks::new(),
             protect: false,
             approve: false,
+            drift: Default::default(),
         },
         source: SourcePlace {
             file: "shop/web.toml".to_owned(),

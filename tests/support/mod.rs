@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod age;
+pub mod compose;
 pub mod daemon;
 pub mod docker;
 pub mod files;

@@ -116,6 +116,8 @@ impl Pass<'_> {
             rejected: status.rejected.is_some(),
             held: cell.record.hold.is_some(),
             probes_failing: probed().next().map(|_| failing.unwrap_or(u32::MAX)),
+            outside: &cell.record.drift,
+            adopted: cell.record.adopted.len(),
         };
         self.host.metrics.service(self.id, &gauges);
     }
@@ -152,7 +154,10 @@ impl Pass<'_> {
                 | HistoryEvent::HookFailed
                 | HistoryEvent::Updated
                 | HistoryEvent::Repaired
-                | HistoryEvent::Removed => {}
+                | HistoryEvent::Removed
+                | HistoryEvent::Adopted
+                | HistoryEvent::Drifted
+                | HistoryEvent::Disowned => {}
             }
             tracing::info!(
                 service = %self.id, event = ?entry.event, image = entry.image, reason = entry.reason, "history"

@@ -31,6 +31,7 @@ pub use row::Row;
 use super::clock;
 use crate::desired::ident::ServiceId;
 use crate::state::record::{HistoryEntry, Record};
+use crate::state::register::Register;
 use dir::{DATABASE, FileId, Lock};
 use records::{Damaged, read_records, service_id, write};
 
@@ -54,6 +55,9 @@ pub struct HistoryRow {
     #[serde(flatten)]
     pub entry: HistoryEntry,
 }
+
+/// The key of `meta` under which the register lies.
+const REGISTER: &str = "register";
 
 /// The store. See the module.
 #[derive(Debug)]
@@ -267,6 +271,51 @@ impl Store {
                    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
         self.writing("write to", |_, connection| {
             connection.prepare_cached(sql)?.execute(params![key, value])?;
+            Ok(())
+        })
+    }
+
+    /// What was adopted and what was given back.
+    ///
+    /// # Errors
+    /// The database can't be read. One that does not decode is an error too: without it, what was adopted is nobody's.
+    pub fn register(&self) -> Result<Register, StoreError> {
+        let Some(text) = self.meta(REGISTER)? else { return Ok(Register::default()) };
+        serde_json::from_str(&text)
+            .map_err(|source| StoreError::Encode { service: REGISTER.to_owned(), source })
+    }
+
+    /// Makes another register durable, with the records that go with it: all or nothing.
+    ///
+    /// # Errors
+    /// Nothing of it is durable.
+    pub fn set_register<'a>(
+        &self,
+        register: &Register,
+        changed: impl Iterator<Item = (&'a ServiceId, Option<&'a Record>, &'a [HistoryEntry])>,
+    ) -> Result<(), StoreError> {
+        let encode = |service: &str| {
+            let service = service.to_owned();
+            move |source| StoreError::Encode { service, source }
+        };
+        let text = serde_json::to_string(register).map_err(encode(REGISTER))?;
+        let mut rows = Vec::new();
+        for (id, record, history) in changed {
+            let key = id.to_string();
+            let row = record.map(|record| Row::encode("record", &key, record)).transpose();
+            let lines =
+                history.iter().map(|entry| Row::encode("history", &key, entry)).collect::<Result<_, _>>();
+            let (row, lines) = (row.map_err(encode(&key))?, lines.map_err(encode(&key))?);
+            rows.push(records::Changed { id: id.clone(), key, row, lines });
+        }
+        self.writing("save to", |inner, connection| {
+            records::write_all(connection, (REGISTER, &text), &rows)?;
+            for row in rows {
+                match row.row {
+                    Some(saved) => drop(inner.saved.insert(row.id, saved.body)),
+                    None => drop(inner.saved.remove(&row.id)),
+                }
+            }
             Ok(())
         })
     }

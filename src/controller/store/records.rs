@@ -58,22 +58,62 @@ pub(super) fn write(
     lines: &[Row],
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction
+    put(&transaction, key, row)?;
+    tell(&transaction, key, lines)?;
+    transaction.commit()
+}
+
+/// What becomes of one record, ready to be written.
+pub(super) struct Changed {
+    pub(super) id: ServiceId,
+    pub(super) key: String,
+    /// `None`: it goes.
+    pub(super) row: Option<Row>,
+    pub(super) lines: Vec<Row>,
+}
+
+/// Writes a small fact and several records in one transaction.
+pub(super) fn write_all(
+    connection: &mut Connection,
+    (name, fact): (&str, &str),
+    changed: &[Changed],
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        params![name, fact],
+    )?;
+    for Changed { id: _, key, row, lines } in changed {
+        match row {
+            Some(row) => put(&transaction, key, row)?,
+            None => drop(transaction.execute("DELETE FROM record WHERE service = ?1", params![key])?),
+        }
+        tell(&transaction, key, lines)?;
+    }
+    transaction.commit()
+}
+
+fn put(connection: &Connection, key: &str, row: &Row) -> rusqlite::Result<()> {
+    connection
         .prepare_cached(
             "INSERT INTO record (service, format, body, checksum) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (service) DO UPDATE
              SET format = excluded.format, body = excluded.body, checksum = excluded.checksum",
         )?
         .execute(params![key, row.format, text(&row.body), text(&row.checksum)])?;
+    Ok(())
+}
+
+fn tell(connection: &Connection, key: &str, lines: &[Row]) -> rusqlite::Result<()> {
     for line in lines {
-        transaction
+        connection
             .prepare_cached("INSERT INTO history (service, format, body, checksum) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![key, line.format, text(&line.body), text(&line.checksum)])?;
     }
     if !lines.is_empty() {
-        prune_history(&transaction, key)?;
+        prune_history(connection, key)?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 /// Rows are JSON and hex, which is text, and text is what people see with `sqlite3`.

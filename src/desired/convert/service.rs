@@ -6,8 +6,8 @@ use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::ServiceId;
 use crate::desired::node::{Table, Value};
 use crate::desired::spec::{
-    ContainerSpec, Dependency, DependencyCondition, Healthcheck, LiveSpec, NetworkMode, Policy, PullPolicy,
-    ServiceSpec,
+    ContainerSpec, Dependency, DependencyCondition, DriftPolicy, Healthcheck, LiveSpec, NetworkMode, Policy,
+    PullPolicy, ServiceSpec,
 };
 
 use super::environment::environment;
@@ -169,7 +169,17 @@ fn policy(
     }
     let protect = fields.get("protect").map_or(Some(false), |field| reader.flag(&field))?;
     let hooks = hooks::hooks(reader, fields)?;
-    Some(Policy { replicas: 1, pull: pull?, depends_on, update, probe, hooks, protect, approve: false })
+    Some(Policy {
+        replicas: 1,
+        pull: pull?,
+        depends_on,
+        update,
+        probe,
+        hooks,
+        protect,
+        approve: false,
+        drift: DriftPolicy::default(),
+    })
 }
 
 /// To scale to nothing is to remove, and of a protected service nobody removes anything.

@@ -333,7 +333,11 @@ impl<'a> Loading<'a> {
         self.granted(draft, granted.into_inner(), facts);
         draft.spec = spec
             .filter(|_| sound && draft.frozen.is_empty())
-            .map(|spec| self.placed(spec, draft, facts.names));
+            .map(|spec| self.placed(spec, draft, facts.names))
+            .map(|mut spec| {
+                spec.policy.drift = facts.scope.drift();
+                spec
+            });
     }
 
     /// Fills in where the service comes from.

@@ -67,6 +67,27 @@ pub struct Policy {
     pub prune: Option<Prune>,
     /// What needs consent.
     pub guard: Option<GuardPolicy>,
+    /// What is done about changes that others make to what runs, by group of fields.
+    pub drift: Option<DriftTable>,
+}
+
+/// What is done about changes that others make to what runs: `heal` (the default) sets them right, `report` tells and leaves them,
+/// `ignore` leaves them.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DriftTable {
+    /// Memory, processors, processes: `docker update`.
+    pub limits: Option<DriftChoice>,
+    /// The restart policy.
+    pub restart: Option<DriftChoice>,
+    /// Networks, aliases and addresses: `docker network connect` and `disconnect`.
+    pub networks: Option<DriftChoice>,
+    /// `docker rename`.
+    pub name: Option<DriftChoice>,
+    /// Stopped by hand.
+    pub state: Option<DriftChoice>,
+    /// What only a new container can change.
+    pub config: Option<DriftChoice>,
 }
 
 /// What is removed after it left the files.
@@ -87,6 +108,8 @@ pub struct GuardPolicy {
     pub max_removals: Option<Count>,
     /// Whether an empty desired state removes everything: `refuse` (the default) or `allow`.
     pub empty_state: Option<EmptyState>,
+    /// Whether `status` and the metrics tell of containers that are not evenkeel's: `ignore` (the default) or `report`.
+    pub unmanaged: Option<Unmanaged>,
 }
 
 /// A host.

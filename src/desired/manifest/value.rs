@@ -291,6 +291,14 @@ kind!(
     }
 );
 choice!(
+    /// What is done about a change that others made.
+    DriftChoice = ["heal", "report", "ignore"]
+);
+choice!(
+    /// What is told of containers that are not evenkeel's.
+    Unmanaged = ["ignore", "report"]
+);
+choice!(
     /// What an empty desired state does.
     EmptyState = ["refuse", "allow"]
 );

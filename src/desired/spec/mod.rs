@@ -9,6 +9,7 @@
 //! Everything is in canonical form (defaults filled in where Compose fixes them, maps sorted, durations in
 //! nanoseconds, sizes in bytes, host paths absolute), so that two spellings of one wish are one spec.
 
+mod drift;
 mod live;
 mod mounts;
 mod objects;
@@ -23,6 +24,7 @@ use super::hooks::Lifecycle;
 use super::secret::Sensitive;
 use super::snapshot::Commit;
 
+pub use drift::*;
 pub use live::*;
 pub use mounts::*;
 pub use objects::*;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::DriftPolicy;
 use crate::desired::hooks::Hooks;
 use crate::desired::ident::ServiceName;
 use crate::desired::probe::Probe;
@@ -25,6 +26,9 @@ pub struct Policy {
     /// Every roll-out over something that serves waits until somebody has approved it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approve: bool,
+    /// `[policy.drift]` of its project and the folders above.
+    #[serde(default, skip_serializing_if = "DriftPolicy::is_default")]
+    pub drift: DriftPolicy,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,6 +24,9 @@ macro_rules! answer {
     };
 }
 
+/// Words of a command. Engines give them back as a list; images of long ago have one text.
+pub type Words = Vec<String>;
+
 answer!(Version {
     version: String,
     api_version: String,
@@ -86,8 +89,43 @@ answer!(ContainerConfig {
     labels: BTreeMap<String, String>,
     stop_timeout: Option<i64>,
     tty: bool,
+    image: String,
+    cmd: Words,
+    entrypoint: Words,
+    env: Vec<String>,
+    user: String,
+    working_dir: String,
+    hostname: String,
+    stop_signal: String,
+    exposed_ports: BTreeMap<String, Value>,
+    healthcheck: Option<HealthConfig>,
+});
+answer!(HealthConfig {
+    test: Vec<String>,
+    interval: i64,
+    timeout: i64,
+    start_period: i64,
+    start_interval: i64,
+    retries: i64,
 });
 answer!(HostConfig {
+    init: Option<bool>,
+    mounts: Vec<WantedMount>,
+    tmpfs: BTreeMap<String, String>,
+    port_bindings: BTreeMap<String, Option<Vec<BoundPort>>>,
+    log_config: LogConfig,
+    readonly_rootfs: bool,
+    privileged: bool,
+    cap_add: Vec<String>,
+    cap_drop: Vec<String>,
+    security_opt: Vec<String>,
+    extra_hosts: Vec<String>,
+    dns: Vec<String>,
+    devices: Vec<DeviceMapping>,
+    ulimits: Vec<UlimitValue>,
+    sysctls: BTreeMap<String, String>,
+    shm_size: i64,
+    auto_remove: bool,
     network_mode: String,
     restart_policy: RestartPolicy,
     memory: i64,
@@ -110,6 +148,8 @@ answer!(Endpoint {
     ip_address: String,
     #[serde(rename = "GlobalIPv6Address")]
     global_ipv6_address: String,
+    #[serde(rename = "IPAMConfig")]
+    ipam_config: EndpointAddresses,
 });
 answer!(MadeExec { id: String });
 answer!(Exec {
@@ -118,7 +158,27 @@ answer!(Exec {
     running: bool,
     exit_code: Option<i64>,
 });
-answer!(MountPoint { r#type: String, name: String, source: String, destination: String });
+answer!(EndpointAddresses {
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: String,
+    #[serde(rename = "IPv6Address")]
+    ipv6_address: String,
+});
+answer!(MountPoint {
+    r#type: String,
+    name: String,
+    source: String,
+    destination: String,
+    #[serde(rename = "RW")]
+    writable: Option<bool>,
+    propagation: String,
+});
+answer!(WantedMount { r#type: String, target: String, tmpfs_options: TmpfsOptions });
+answer!(TmpfsOptions { size_bytes: i64, mode: i64 });
+answer!(BoundPort { host_ip: String, host_port: String });
+answer!(LogConfig { r#type: String, config: BTreeMap<String, String> });
+answer!(DeviceMapping { path_on_host: String, path_in_container: String, cgroup_permissions: String });
+answer!(UlimitValue { name: String, soft: i64, hard: i64 });
 answer!(Image {
     id: String,
     repo_digests: Vec<String>,
@@ -129,11 +189,17 @@ answer!(Image {
     config: ImageConfig,
 });
 answer!(ImageConfig {
-    healthcheck: Option<ImageHealthcheck>,
+    healthcheck: Option<HealthConfig>,
     volumes: BTreeMap<String, Value>,
-    entrypoint: Vec<String>,
+    entrypoint: Words,
+    cmd: Words,
+    env: Vec<String>,
+    labels: BTreeMap<String, String>,
+    user: String,
+    working_dir: String,
+    stop_signal: String,
+    exposed_ports: BTreeMap<String, Value>,
 });
-answer!(ImageHealthcheck { test: Vec<String> });
 answer!(ListedImage { id: String, repo_tags: Vec<String> });
 answer!(Network {
     id: String,
@@ -183,6 +249,13 @@ impl Answer for Info {
     /// Podman leaves the id out, and the rest has defaults.
     fn is_complete(&self) -> bool {
         true
+    }
+}
+
+/// A container's inspect as it is, for what is read of it only now and then.
+impl Answer for Value {
+    fn is_complete(&self) -> bool {
+        self.get("Id").and_then(Value::as_str).is_some_and(|id| !id.is_empty())
     }
 }
 

@@ -38,6 +38,8 @@ pub fn of_container(spec: &BTreeMap<String, String>, own: &OwnLabels) -> BTreeMa
     if let Some(hook) = &own.hook {
         put(label::HOOK, hook);
     }
+    // `docker compose ps` lists nothing without it. What Compose would put there is a hash of its own, so `up` takes ours for changed.
+    put(label::COMPOSE_HASH, own.spec.as_str());
     put(label::OWNER, &own.owner);
     put(label::PROJECT, service.project.as_str());
     put(label::SERVICE, service.service.as_str());

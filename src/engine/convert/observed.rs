@@ -1,13 +1,14 @@
 //! Answers of the engine as observations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::answers;
 use super::labels::{self, NotOurs};
-use super::resources;
+use super::{baked, resources};
 use crate::state::observed::{
     ContainerId, ContainerStatus, ContainerSummary, Health, ImageFacts, ImageId, ObservedContainer,
-    ObservedEndpoint, ObservedNetwork, ObservedVolume,
+    ObservedEndpoint, ObservedNetwork, ObservedVolume, OwnLabels,
 };
 use crate::state::time::EngineStamp;
 
@@ -19,11 +20,17 @@ const HEALTH_LOG_CAP: usize = 2048;
 /// # Errors
 /// Why its labels do not make it ours.
 pub fn container(answer: &answers::Container, owner: &str) -> Result<ObservedContainer, NotOurs> {
+    Ok(container_as(answer, labels::decode(&answer.config.labels, owner)?))
+}
+
+/// One container as if it carried these labels of ours.
+#[must_use]
+pub fn container_as(answer: &answers::Container, labels: OwnLabels) -> ObservedContainer {
     let state = &answer.state;
-    Ok(ObservedContainer {
+    ObservedContainer {
         id: ContainerId(answer.id.clone()),
         name: plain_name(&answer.name),
-        labels: labels::decode(&answer.config.labels, owner)?,
+        labels,
         status: status(state),
         exit_code: state.exit_code,
         error: state.error.clone(),
@@ -42,7 +49,8 @@ pub fn container(answer: &answers::Container, owner: &str) -> Result<ObservedCon
         volumes: volumes(answer),
         stop_timeout: answer.config.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok()),
         probe: None,
-    })
+        baked: Some(Arc::new(baked::container(answer))),
+    }
 }
 
 /// The state in our words. The flags decide where the word is one that we do not know: Podman has `stopped`, `initialized`
@@ -98,8 +106,14 @@ fn networks(answer: &answers::Container) -> BTreeMap<String, ObservedEndpoint> {
     let endpoint = |found: &answers::Endpoint| ObservedEndpoint {
         network_id: found.network_id.clone(),
         aliases: found.aliases.iter().filter(|alias| *alias != id.short()).cloned().collect(),
+        ipv4_address: some(&found.ipam_config.ipv4_address),
+        ipv6_address: some(&found.ipam_config.ipv6_address),
     };
     answer.network_settings.networks.iter().map(|(name, found)| (name.clone(), endpoint(found))).collect()
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// We name a network by its id in the request, and the engine reports back what it was given.
@@ -151,6 +165,7 @@ pub fn summary(row: answers::ListedContainer) -> ContainerSummary {
 
 #[must_use]
 pub fn image(answer: answers::Image) -> ImageFacts {
+    let defaults = baked::image(&answer.config);
     let check = answer.config.healthcheck.map(|check| check.test).unwrap_or_default();
     ImageFacts {
         id: ImageId(answer.id),
@@ -163,6 +178,7 @@ pub fn image(answer: answers::Image) -> ImageFacts {
             variant => format!("{}/{variant}", answer.architecture),
         },
         volumes: answer.config.volumes.into_keys().collect(),
+        defaults: Some(Arc::new(defaults)),
     }
 }
 

@@ -15,14 +15,14 @@ use super::fault::{Call, Look, engine_error};
 use super::streams::{Demux, Lines, cut_up};
 use super::wire::WireError;
 use super::{Docker, path_segment};
-use crate::engine::convert::{answers, events, observed};
+use crate::engine::convert::{answers, baked, events, observed};
 use crate::engine::{
     ContainerFilter, EngineError, EngineEvent, EngineFacts, LogChunk, LogOptions, Observe, READ_DEADLINE,
     Result,
 };
 use crate::state::observed::{
     ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
-    ObservedVolume, label,
+    ObservedVolume, OwnLabels, label,
 };
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
@@ -61,7 +61,13 @@ impl Observe for Docker {
     async fn list_containers(&self, filter: &ContainerFilter) -> Result<Vec<ContainerSummary>> {
         let labels: Vec<String> =
             filter.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let filters = if labels.is_empty() { json!({}) } else { json!({ "label": labels }) };
+        let mut filters = json!({});
+        if !labels.is_empty() {
+            filters["label"] = json!(labels);
+        }
+        if !filter.ids.is_empty() {
+            filters["id"] = json!(filter.ids);
+        }
         let path = format!("/containers/json?all=1&filters={}", encoded(&filters.to_string()));
         let rows: Vec<answers::ListedContainer> = self.read("list", "containers", &path).await?;
         Ok(rows.into_iter().map(observed::summary).collect())
@@ -76,6 +82,27 @@ impl Observe for Docker {
                 Err(EngineError::new("inspect", name, Failure::Conflict, why.to_string()))
             }
         }
+    }
+
+    async fn inspect_as(&self, id: &ContainerId, labels: &OwnLabels) -> Result<Option<ObservedContainer>> {
+        let path = format!("/containers/{}/json", path_segment("inspect", &id.0)?);
+        let Some(answer) = self.read_existing::<serde_json::Value>("inspect", &id.0, &path).await? else {
+            return Ok(None);
+        };
+        let others = baked::others(&answer);
+        let container: answers::Container = serde_json::from_value(answer).map_err(|error| {
+            EngineError::new(
+                "inspect",
+                id.short(),
+                Failure::Internal,
+                format!("an answer of another kind: {error}"),
+            )
+        })?;
+        let mut container = observed::container_as(&container, labels.clone());
+        if let Some(baked) = &mut container.baked {
+            Arc::make_mut(baked).others = others;
+        }
+        Ok(Some(container))
     }
 
     async fn inspect_image(&self, reference: &str) -> Result<Option<ImageFacts>> {

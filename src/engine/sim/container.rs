@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::app::{Behaviour, CheckTimes};
 use crate::desired::spec::{Protocol, Resources, RestartPolicy};
+use crate::state::baked::Baked;
 use crate::state::observed::{
     ContainerId, ContainerStatus, ContainerSummary, Health, ImageId, ObservedContainer, ObservedEndpoint,
     OwnLabels,
@@ -84,6 +86,8 @@ pub struct Container {
     pub parent: Option<ContainerId>,
     pub volumes: BTreeMap<String, String>,
     pub stop_timeout: Option<u32>,
+    /// How it was made, where that is known.
+    pub baked: Option<Arc<Baked>>,
     pub ports: BTreeSet<WantedPort>,
     /// What it holds now.
     pub held: BTreeSet<HostPort>,
@@ -104,12 +108,17 @@ impl Container {
     /// Looks as an inspect shows it; `None`: not one of ours.
     #[must_use]
     pub fn observed(&self) -> Option<ObservedContainer> {
-        let labels = self.own.clone()?;
+        self.own.clone().map(|labels| self.observed_as(labels))
+    }
+
+    /// The same with these labels in place of its own.
+    #[must_use]
+    pub fn observed_as(&self, labels: OwnLabels) -> ObservedContainer {
         let health_log = match self.health {
             Health::Unhealthy => "simulated check failed".to_owned(),
             _ => String::new(),
         };
-        Some(ObservedContainer {
+        ObservedContainer {
             id: self.id.clone(),
             name: self.name.clone(),
             labels,
@@ -131,7 +140,8 @@ impl Container {
             volumes: self.volumes.clone(),
             stop_timeout: self.stop_timeout,
             probe: None,
-        })
+            baked: self.baked.clone(),
+        }
     }
 
     /// The row of the list.

@@ -1,6 +1,7 @@
 //! Making containers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::app::CheckTimes;
 use super::container::{Container, WantedPort};
@@ -60,6 +61,9 @@ impl Host {
         let volumes = self.provide_volumes(creation, image);
         let (network_mode, networks) = self.join(creation);
         let check = CheckTimes::of(&spec.healthcheck, image.has_healthcheck);
+        let blank = self.blank(image.id.clone());
+        let known = Creation { image: image.clone(), ..creation.clone() };
+        let baked = super::baked::baked(&known, &blank.id, &network_mode, &volumes).map(Arc::new);
         Container {
             name: creation.name.clone(),
             own: Some(creation.labels.clone()),
@@ -74,11 +78,12 @@ impl Host {
             volumes,
             stop_timeout: spec.stop_grace_period,
             ports: wanted_ports(spec),
+            baked,
             script: match &creation.labels.hook {
                 None => self.script_of(&spec.image, &image.id),
                 Some(_) => self.script_of_command(&spec.image, &image.id, spec.command.as_deref()),
             },
-            ..self.blank(image.id.clone())
+            ..blank
         }
     }
 
@@ -131,8 +136,8 @@ impl Host {
     fn join(&self, creation: &Creation) -> (String, BTreeMap<String, ObservedEndpoint>) {
         let builtin = |name: &str| {
             let found = self.networks.iter().find(|(_, network)| network.name == name);
-            let endpoint =
-                found.map(|(id, _)| ObservedEndpoint { network_id: id.clone(), aliases: BTreeSet::new() });
+            let endpoint = found
+                .map(|(id, _)| ObservedEndpoint { network_id: id.clone(), ..ObservedEndpoint::default() });
             endpoint.map(|endpoint| (name.to_owned(), endpoint)).into_iter().collect()
         };
         match &creation.spec.network_mode {
@@ -155,7 +160,12 @@ impl Host {
                         let network_id = creation.network_ids.get(name)?.clone();
                         let mut aliases = endpoint.aliases.clone();
                         aliases.extend(own_name.clone());
-                        Some((name.clone(), ObservedEndpoint { network_id, aliases }))
+                        let (ipv4_address, ipv6_address) =
+                            (endpoint.ipv4_address.clone(), endpoint.ipv6_address.clone());
+                        Some((
+                            name.clone(),
+                            ObservedEndpoint { network_id, aliases, ipv4_address, ipv6_address },
+                        ))
                     })
                     .collect();
                 let first = creation
@@ -195,6 +205,7 @@ impl Host {
             parent: None,
             volumes: BTreeMap::new(),
             stop_timeout: None,
+            baked: None,
             ports: BTreeSet::new(),
             held: BTreeSet::new(),
             script: super::app::Behaviour::default(),
@@ -247,6 +258,17 @@ impl Host {
         })
     }
 
+    /// Looks at any container, as if it carried these labels of ours.
+    pub fn inspect_as(
+        &mut self,
+        id: &ContainerId,
+        labels: &OwnLabels,
+    ) -> Result<Option<crate::state::observed::ObservedContainer>> {
+        self.read(Op::Inspect, id.short(), |host| {
+            Ok(host.containers.get(id).map(|container| container.observed_as(labels.clone())))
+        })
+    }
+
     /// The list, oldest last, as the engine gives it.
     pub fn list(
         &mut self,
@@ -255,6 +277,7 @@ impl Host {
         self.read(Op::List, "containers", |host| {
             let matches = |container: &&Container| {
                 filter.labels.iter().all(|(key, value)| container.labels.get(key) == Some(value))
+                    && (filter.ids.is_empty() || filter.ids.contains(&container.id))
             };
             let mut found: Vec<&Container> =
                 host.containers.values().map(|one| &**one).filter(matches).collect();

@@ -1,6 +1,7 @@
 //! Images and the registry they are pulled from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -56,6 +57,7 @@ pub fn made_up(name: &str) -> ImageFacts {
         size: 10_000_000,
         architecture: "amd64".to_owned(),
         volumes: BTreeSet::new(),
+        defaults: Some(Arc::default()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod actors;
 pub mod app;
+mod baked;
 pub mod call;
 pub mod container;
 mod copy_on_write;

@@ -129,7 +129,12 @@ impl Host {
             return Ok(());
         }
         let aliases = endpoint.aliases.union(aliases).cloned().collect();
-        let endpoint = ObservedEndpoint { network_id: network.to_owned(), aliases };
+        let endpoint = ObservedEndpoint {
+            network_id: network.to_owned(),
+            aliases,
+            ipv4_address: endpoint.ipv4_address.clone(),
+            ipv6_address: endpoint.ipv6_address.clone(),
+        };
         self.container_mut(Op::Connect, id)?.networks.insert(name.clone(), endpoint);
         self.emit(EventKind::Network, "connect", &name, BTreeMap::new());
         Ok(())

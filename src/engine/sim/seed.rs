@@ -145,6 +145,7 @@ impl Host {
             parent,
             volumes: seen.volumes,
             stop_timeout: seen.stop_timeout,
+            baked: seen.baked,
             ports: held.iter().map(wanted).collect(),
             held,
             script: if is_hook { Behaviour::exits(0, 0) } else { goes_on(seen.health) },

@@ -21,7 +21,7 @@ use crate::engine::{
 };
 use crate::state::observed::{
     ContainerId, ContainerSummary, ExecId, ExecSeen, ImageFacts, ImageId, ObservedContainer, ObservedNetwork,
-    ObservedVolume,
+    ObservedVolume, OwnLabels,
 };
 use crate::state::plan::Creation;
 
@@ -37,6 +37,10 @@ impl Observe for Sim {
 
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ObservedContainer>> {
         self.look(Op::Inspect, |host| host.inspect(id)).await
+    }
+
+    async fn inspect_as(&self, id: &ContainerId, labels: &OwnLabels) -> Result<Option<ObservedContainer>> {
+        self.look(Op::Inspect, |host| host.inspect_as(id, labels)).await
     }
 
     async fn inspect_image(&self, reference: &str) -> Result<Option<ImageFacts>> {

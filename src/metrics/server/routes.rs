@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::webhook::{self, Hook, Kind};
 use crate::desired::ident::ServiceId;
 use crate::metrics::Metrics;
+use crate::metrics::adoption::DisownRequest;
 use crate::metrics::api::{
     Api, ApiError, ApiErrorKind, Approval, ApproveRequest, Command, HoldRequest, RollbackRequest,
 };
@@ -54,6 +55,8 @@ enum Route {
     Order(ServiceId, Verb),
     Approve,
     Sync,
+    Adopt,
+    Disown,
     Webhook(Kind),
 }
 
@@ -78,6 +81,8 @@ impl Route {
             ["v1", "history"] => Self::History,
             ["v1", "approve"] => Self::Approve,
             ["v1", "sync"] => Self::Sync,
+            ["v1", "adopt"] => Self::Adopt,
+            ["v1", "disown"] => Self::Disown,
             ["v1", "webhook", kind] => Self::Webhook(Kind::of(kind)?),
             ["v1", "services", project, service] => Self::Why(ServiceId::new(project, service)?),
             ["v1", "services", project, service, verb] => {
@@ -96,7 +101,10 @@ impl Route {
     }
 
     fn writes(&self) -> bool {
-        matches!(self, Self::Order(..) | Self::Approve | Self::Sync | Self::Webhook(_))
+        matches!(
+            self,
+            Self::Order(..) | Self::Approve | Self::Sync | Self::Adopt | Self::Disown | Self::Webhook(_)
+        )
     }
 }
 
@@ -187,9 +195,13 @@ impl Routes {
                 let (service, limit) = history_query(query.unwrap_or_default())?;
                 json(&self.api.history(service.as_ref(), limit).await?)
             }
-            Route::Index | Route::Order(..) | Route::Approve | Route::Sync | Route::Webhook(_) => {
-                Ok(answer(StatusCode::OK, TEXT, INDEX))
-            }
+            Route::Index
+            | Route::Order(..)
+            | Route::Approve
+            | Route::Sync
+            | Route::Adopt
+            | Route::Disown
+            | Route::Webhook(_) => Ok(answer(StatusCode::OK, TEXT, INDEX)),
         }
     }
 
@@ -198,6 +210,8 @@ impl Routes {
         let accepted = match route {
             Route::Order(service, verb) => self.api.command(&service, command(verb, &body)?).await?,
             Route::Approve => self.api.approve(&parse::<Approval>(&body)?.token).await?,
+            Route::Adopt => return json(&self.api.adopt(&parse(&body)?).await?),
+            Route::Disown => return json(&self.api.disown(&parse::<DisownRequest>(&body)?.what).await?),
             _ => self.api.sync().await?,
         };
         json(&accepted)

@@ -299,7 +299,11 @@ async fn the_list_has_every_state_and_holds_to_its_filter() {
     let up = world.running(&creation).await;
     let down = world.docker.create(&world.creation("down", &["serve"]).await).await.unwrap();
     let labels = BTreeMap::from([(label::OWNER.to_owned(), world.host.project.clone())]);
-    let listed = world.docker.list_containers(&ContainerFilter { labels }).await.unwrap();
+    let listed = world
+        .docker
+        .list_containers(&ContainerFilter { labels, ..ContainerFilter::default() })
+        .await
+        .unwrap();
     let row = |id| listed.iter().find(|row| row.id == id).unwrap();
     assert_eq!(listed.len(), 2);
     assert_eq!(row(down).status, ContainerStatus::Created);

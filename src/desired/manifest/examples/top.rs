@@ -40,6 +40,7 @@ pub(super) const SHAPES: &[Shape] = &[
         at: "policy",
         header: "# fleet.toml\n[policy]",
         keys: &[
+            E("drift", "", "drift = { limits = \"report\", state = \"ignore\" }"),
             E("env_allow", "nothing", "env_allow = [\"SHOP_*\", \"TOKEN\"]"),
             E("guard", "", "guard = { max_removals = 5 }"),
             E("paused", "`false`", "paused = true"),
@@ -60,6 +61,20 @@ pub(super) const SHAPES: &[Shape] = &[
         keys: &[
             E("empty_state", "`\"refuse\"`", "empty_state = \"allow\""),
             E("max_removals", "half of what runs, at least one", "max_removals = 5"),
+            E("unmanaged", "`\"ignore\"`", "unmanaged = \"report\""),
+        ],
+    },
+    Shape {
+        name: "DriftTable",
+        at: "policy.drift",
+        header: "[policy.drift]",
+        keys: &[
+            E("config", "`\"heal\"`", "config = \"report\""),
+            E("limits", "`\"heal\"`", "limits = \"report\""),
+            E("name", "`\"heal\"`", "name = \"ignore\""),
+            E("networks", "`\"heal\"`", "networks = \"report\""),
+            E("restart", "`\"heal\"`", "restart = \"report\""),
+            E("state", "`\"heal\"`", "state = \"report\""),
         ],
     },
     Shape {
