@@ -1,6 +1,7 @@
 //! PURE. What the operator wants: snapshot in, desired state and diagnostics out. No I/O, no clock, no logging, no panics.
 
 mod check;
+pub mod compose;
 pub mod convert;
 pub mod diagnostic;
 pub mod dotenv;
