@@ -6,8 +6,11 @@ mod apply;
 mod assemble;
 mod completions;
 mod context;
+pub mod convert;
 mod disown;
 mod doctor;
+mod files;
+mod fmt;
 mod history;
 mod logs;
 mod look;
@@ -118,6 +121,10 @@ pub enum Commands {
     Secret(secret::SecretArgs),
     /// Check the engine, permissions, paths, clock and disk
     Doctor(doctor::DoctorArgs),
+    /// Make state files of compose files
+    Convert(convert::ConvertArgs),
+    /// Lay state files out the usual way; comments and meaning stay
+    Fmt(fmt::FmtArgs),
     /// Print the JSON Schema of the files, for editors, or the reference of the language
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
@@ -148,6 +155,8 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Logs(args) => logs::run(flags, args),
         Commands::Secret(args) => secret::run(flags, args),
         Commands::Doctor(args) => doctor::run(flags, args),
+        Commands::Convert(args) => convert::run(flags, args),
+        Commands::Fmt(args) => fmt::run(flags, args),
         Commands::Schema(args) => schema::run(args),
         Commands::Completions(args) => completions::run(args),
     }

@@ -125,6 +125,18 @@ pub fn hosts(snapshot: &Snapshot) -> Vec<String> {
     hosts.map(|hosts| hosts.entries.iter().map(|entry| entry.key.clone()).collect()).unwrap_or_default()
 }
 
+/// The paths of the files that are state: not what services mount or read, and not what is ignored.
+#[must_use]
+pub fn state_files(snapshot: &Snapshot) -> Vec<String> {
+    let files = sort(snapshot, &mut Texts::new());
+    files
+        .state
+        .into_iter()
+        .filter(|file| !super::toplevel::is_foreign(&file.table))
+        .map(|file| file.path)
+        .collect()
+}
+
 /// Names starting with `.` or `_`, and everything in such folders.
 fn is_left_out(path: &RelPath) -> bool {
     path.as_str().split('/').any(|part| part.starts_with(['.', '_']))

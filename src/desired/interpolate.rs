@@ -113,20 +113,29 @@ pub fn expand_node(
         return;
     }
     match &mut node.value {
-        Value::Array(items) => items.iter_mut().for_each(|item| expand_node(item, scope, diagnostics, gaps)),
-        Value::Table(table) => expand_table(table, scope, diagnostics, gaps),
+        Value::Array(items) => items.iter_mut().for_each(|item| match &mut item.value {
+            Value::Table(table) => expand_table(table, scope, diagnostics, gaps),
+            _ => expand_node(item, scope, diagnostics, gaps),
+        }),
+        Value::Table(table) => {
+            table
+                .entries
+                .iter_mut()
+                .for_each(|entry| expand_node(&mut entry.value, scope, diagnostics, gaps));
+        }
         _ => {}
     }
 }
 
-/// [`expand_node`] for every entry of a table.
+/// [`expand_node`] for every entry of a table of the language: what stands below its `x-` keys is nobody's.
 pub fn expand_table(
     table: &mut Table,
     scope: &dyn Scope,
     diagnostics: &mut Vec<Diagnostic>,
     gaps: &mut Vec<Span>,
 ) {
-    table.entries.iter_mut().for_each(|entry| expand_node(&mut entry.value, scope, diagnostics, gaps));
+    let read = table.entries.iter_mut().filter(|entry| !entry.key.starts_with("x-"));
+    read.for_each(|entry| expand_node(&mut entry.value, scope, diagnostics, gaps));
 }
 
 /// The diagnostic for a problem of `text`, which stands at `span`.

@@ -8,6 +8,7 @@ pub mod dotenv;
 mod filename;
 mod files;
 mod fleet;
+pub mod format;
 pub mod hash;
 pub mod hooks;
 pub mod ident;
@@ -34,7 +35,7 @@ mod variables;
 pub mod write;
 
 pub use filename::FileName;
-pub use files::hosts;
+pub use files::{FLEET, hosts, state_files};
 pub use load::{Loader, load};
 pub use pauses::Pauses;
 pub use sources::{Loaded, SourcesLoader};

@@ -116,7 +116,7 @@ fn check_defaults(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// Nothing in it is ours, and nothing looks like a typing error of ours.
-fn is_foreign(table: &Table) -> bool {
+pub(super) fn is_foreign(table: &Table) -> bool {
     !table.entries.is_empty()
         && table.entries.iter().all(|entry| {
             let key = entry.key.as_str();

@@ -3,8 +3,10 @@
 //! (`FUZZ_TARGET=load FUZZ_FILE=path scripts/prove.sh prove one_file`).
 
 mod answers;
+mod compose;
 mod database;
 mod events;
+mod format;
 mod labels;
 mod load;
 mod output;
@@ -28,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rows", check: rows::check, short_run: 40_000 },
     Target { name: "database", check: database::check, short_run: 300 },
     Target { name: "output", check: output::check, short_run: 60_000 },
+    Target { name: "compose", check: compose::check, short_run: 4_000 },
+    Target { name: "format", check: format::check, short_run: 6_000 },
     Target { name: "settings", check: settings::check, short_run: 30_000 },
 ];
 

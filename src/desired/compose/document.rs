@@ -6,6 +6,7 @@ use super::note::Note;
 use super::scalar;
 use super::shape::{self, Shape};
 use super::tree::{Comment, Entry, Item, Node, Place, Value};
+use crate::desired::suggest::nearest;
 
 /// A document on its way.
 pub(super) struct Document<'a> {
@@ -139,8 +140,10 @@ impl<'a> Document<'a> {
             return Err(outer_comments(entry));
         }
         let Some((_, shape)) = keys.iter().find(|(key, _)| *key == entry.key) else {
+            let near = nearest(&entry.key, keys.iter().map(|(key, _)| *key));
+            let meant = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             let message = format!(
-                "`{here}` is not a key of the Compose Specification: kept as `x-{}`, without effect",
+                "`{here}` is not a key of the Compose Specification: kept as `x-{}`, without effect{meant}",
                 entry.key
             );
             self.note(entry.place, "unknown-key", message);

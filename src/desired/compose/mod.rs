@@ -69,6 +69,13 @@ impl Converted {
         document::set_first(&mut self.root, "name", Value::Text(name.to_owned()));
     }
 
+    /// A file that is laid over others leaves the name to them.
+    pub fn drop_name(&mut self) {
+        if let Value::Map(entries) = &mut self.root.value {
+            entries.retain(|entry| entry.key != "name");
+        }
+    }
+
     /// Hands every path in the file to `each`, which may change it.
     pub fn references(&mut self, each: &mut dyn FnMut(Reference<'_>)) {
         references::visit(&mut self.root, each);
@@ -90,4 +97,14 @@ pub fn project_name(text: &str) -> Option<String> {
         .collect();
     let name = kept.trim_start_matches(['-', '_']);
     (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Text in the quotes that need the fewest escapes, on one line.
+pub(super) fn quoted(text: &str) -> String {
+    write::string(text, false)
+}
+
+/// Whether a name needs no quotes in TOML.
+pub(super) fn is_bare(name: &str) -> bool {
+    write::is_bare(name)
 }

@@ -136,9 +136,12 @@ impl Builder<'_> {
                 _ => node.below.splice(0..0, above).for_each(drop),
             }
             self.anchors.clear();
+            self.fragment = false;
             forget_unused(&mut node, &self.used);
-            if !node.is_null() || !node.below.is_empty() {
-                documents.push(node);
+            match documents.last_mut() {
+                Some(before) if node.is_null() => before.below.append(&mut node.below),
+                _ if node.is_null() && node.below.is_empty() => {}
+                _ => documents.push(node),
             }
         }
         let mut rest = Vec::new();

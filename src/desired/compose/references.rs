@@ -22,6 +22,8 @@ pub struct Reference<'a> {
     pub purpose: Use,
     pub path: &'a mut String,
     pub place: Place,
+    /// A mount that nothing is written through.
+    pub read_only: bool,
 }
 
 type Each<'e> = dyn FnMut(Reference<'_>) + 'e;
@@ -86,7 +88,7 @@ fn context(node: &mut Node, each: &mut Each<'_>) {
     let Value::Text(path) = &mut node.value else { return };
     let remote = path.contains("://") || path.starts_with("git@") || path.starts_with("github.com/");
     if !remote {
-        each(Reference { purpose: Use::Context, path, place });
+        each(Reference { purpose: Use::Context, path, place, read_only: true });
     }
 }
 
@@ -100,7 +102,7 @@ fn seccomp(node: &mut Node, each: &mut Each<'_>) {
     if matches!(path.as_str(), "unconfined" | "builtin") {
         return;
     }
-    each(Reference { purpose: Use::Read, path: &mut path, place });
+    each(Reference { purpose: Use::Read, path: &mut path, place, read_only: true });
     *option = format!("seccomp={path}");
 }
 
@@ -115,14 +117,21 @@ fn mount(node: &mut Node, each: &mut Each<'_>) {
             if rest.is_empty() {
                 return;
             }
-            each(Reference { purpose: Use::Mount, path: &mut path, place });
+            let read_only = rest
+                .rsplit(':')
+                .next()
+                .is_some_and(|options| options.split(',').any(|option| option == "ro"));
+            each(Reference { purpose: Use::Mount, path: &mut path, place, read_only });
             *mount = path + &rest;
         }
         Value::Map(entries) => {
             let bind =
                 entries.iter().any(|entry| entry.key == "type" && entry.node.as_text() == Some("bind"));
+            let read_only = entries
+                .iter()
+                .any(|entry| entry.key == "read_only" && matches!(entry.node.value, Value::Bool(true)));
             if bind {
-                at(node, "source", Use::Mount, each);
+                at(node, "source", Use::Mount, &mut |reference| each(Reference { read_only, ..reference }));
             }
         }
         _ => {}
@@ -161,7 +170,7 @@ fn at(node: &mut Node, key: &str, purpose: Use, each: &mut Each<'_>) {
 fn text(node: &mut Node, purpose: Use, each: &mut Each<'_>) {
     let place = node.place;
     if let Value::Text(path) = &mut node.value {
-        each(Reference { purpose, path, place });
+        each(Reference { purpose, path, place, read_only: true });
     }
 }
 

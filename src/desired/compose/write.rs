@@ -160,7 +160,15 @@ fn form(entry: &Entry, path: &[String]) -> Form {
             }
         }
         Value::Text(text) => Form::Line(format!("{name} = {}", string(text, true))),
-        _ => Form::Line(format!("{name} = {}", inline(node))),
+        _ => Form::Line(format!("{name} = {}", scalar_of(entry))),
+    }
+}
+
+/// The value of an entry on one line. The modes of files are read as people write them.
+fn scalar_of(entry: &Entry) -> String {
+    match entry.node.value {
+        Value::Int(mode @ 0..=0o7777) if entry.key == "mode" => format!("0o{mode:o}"),
+        _ => inline(&entry.node),
     }
 }
 
@@ -229,7 +237,7 @@ fn inline(node: &Node) -> String {
         Value::Map(entries) if entries.is_empty() => "{}".to_owned(),
         Value::Map(entries) => {
             let entries: Vec<String> =
-                entries.iter().map(|entry| format!("{} = {}", name(entry), inline(&entry.node))).collect();
+                entries.iter().map(|entry| format!("{} = {}", name(entry), scalar_of(entry))).collect();
             format!("{{ {} }}", entries.join(", "))
         }
     }

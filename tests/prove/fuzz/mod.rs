@@ -76,6 +76,8 @@ targets! {
     no_row_reads_as_something_that_nobody_saved "rows",
     no_damaged_database_reads_as_something_that_nobody_saved "database",
     nothing_that_a_terminal_obeys_gets_through "output",
+    no_compose_file_becomes_anything_but_toml "compose",
+    layout_changes_no_meaning "format",
     settings_are_sane_or_say_what_is_wrong "settings",
 }
 
