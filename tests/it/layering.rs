@@ -150,6 +150,8 @@ fn each_library_has_one_home() {
         ("hyper::", "metrics/"),
         ("rusqlite::", "controller/store"),
         ("chacha20poly1305::", "secrets/vault.rs"),
+        ("saphyr_parser::", "desired/compose"),
+        ("toml_edit::", "desired/format.rs"),
         ("SystemTime::now", "controller/clock.rs"),
     ];
     let mut found = Vec::new();

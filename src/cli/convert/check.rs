@@ -63,13 +63,13 @@ fn variable(told: &Diagnostic) -> Option<String> {
 fn snapshot(root: &str, files: &BTreeMap<String, Vec<u8>>) -> Snapshot {
     let files = files
         .iter()
-        .filter_map(|(path, bytes)| Some((RelPath::new(path)?, FileContent::Read(bytes.clone()))));
+        .filter_map(|(path, bytes)| Some((RelPath::new(path)?, FileContent::Read(bytes.clone().into()))));
     Snapshot { root: root.to_owned(), files: files.collect(), ..Snapshot::default() }
 }
 
 /// Is there a variable on the line of a place?
 fn holds_variable(span: &Span, files: &BTreeMap<String, Vec<u8>>) -> bool {
-    let Some(bytes) = files.get(&span.file) else { return false };
+    let Some(bytes) = files.get(span.file.as_str()) else { return false };
     let start =
         bytes.get(..span.start).unwrap_or_default().iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     let line = bytes.get(start..).unwrap_or_default().split(|b| *b == b'\n').next().unwrap_or_default();
