@@ -102,7 +102,7 @@ fn comments(raw: &str, lead: Lead) -> String {
     }
     // Comments right below the last key of the table above stay with it, if they end before those of this header.
     let apart = out.starts_with('\n') || gap || out.contains("\n\n");
-    if lead == Lead::Header && !(apart && !out.is_empty()) {
+    if lead == Lead::Header && (out.is_empty() || !apart) {
         out.insert(0, '\n');
     }
     let any = !out.trim().is_empty();
@@ -280,7 +280,7 @@ fn spread(array: &Array) -> bool {
 
 fn array(array: &mut Array, name: &str, depth: usize) {
     let comments = commented(array);
-    if !comments && !(spread(array) && !array.is_empty()) {
+    if !comments && (array.is_empty() || !spread(array)) {
         let mut whole = Value::Array(array.clone());
         one_line(&mut whole);
         whole.decor_mut().clear();

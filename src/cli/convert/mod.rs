@@ -135,9 +135,9 @@ fn prepare(args: &ConvertArgs, found: &Found) -> Result<Conversion, Failure> {
     let probe = Job { from: &found.folder, to: &found.folder, copy: false };
     let first = place::convert(&probe, &found.files).map_err(Failure::Notes)?;
     let own = |outcome: &Outcome| -> Option<String> {
-        let names =
+        let mut names =
             outcome.outputs.iter().filter(|output| output.own).filter_map(|output| output.converted.name());
-        names.last().map(str::to_owned)
+        names.next_back().map(str::to_owned)
     };
     let written = own(&first);
     let project = find::name(args.name.as_deref(), found, written.as_deref())?;

@@ -291,8 +291,7 @@ impl Builder<'_> {
     fn list(&mut self, depth: usize, place: Place) -> Result<Built, Note> {
         let (mut items, mut last_line) = (Vec::new(), place.line);
         let mut column = place.column;
-        loop {
-            let Some((event, span)) = self.parsed.events.get(self.at) else { break };
+        while let Some((event, span)) = self.parsed.events.get(self.at) {
             let span = *span;
             let (start, line) = (span.start.index(), span.start.line());
             if matches!(event, Event::SequenceEnd) {
@@ -320,8 +319,7 @@ impl Builder<'_> {
     fn map(&mut self, depth: usize, place: Place) -> Result<Built, Note> {
         let mut fields = Fields::default();
         let (mut last_line, mut column) = (place.line, None);
-        loop {
-            let Some((event, span)) = self.parsed.events.get(self.at) else { break };
+        while let Some((event, span)) = self.parsed.events.get(self.at) {
             let (start, line) = (span.start.index(), span.start.line());
             if matches!(event, Event::MappingEnd) {
                 last_line = last_line.max(if span.is_empty() { 0 } else { line });
