@@ -198,6 +198,7 @@ fn words(action: ServiceAction) -> (char, &'static str, anstyle::Style) {
         ServiceAction::Start => ('~', "start", out::CHANGE),
         ServiceAction::Remove => ('-', "remove", out::BAD),
         ServiceAction::Frozen => ('!', "frozen: its file does not load", out::BAD),
+        ServiceAction::NotRun => ('!', "left as it is: not run by this version", out::CHANGE),
         ServiceAction::Held => ('!', "held", out::CHANGE),
         ServiceAction::Paused => ('!', "paused", out::CHANGE),
         ServiceAction::AwaitingApproval => ('!', "waits for approval", out::CHANGE),
@@ -272,6 +273,7 @@ fn summary(report: &PlanReport) -> String {
         |wanted: &[Action]| report.services.iter().filter(|plan| wanted.contains(&plan.action)).count();
     let held_back = [
         Action::Frozen,
+        Action::NotRun,
         Action::Held,
         Action::Paused,
         Action::AwaitingApproval,

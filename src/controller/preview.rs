@@ -85,6 +85,8 @@ pub enum ServiceAction {
     Remove,
     /// Nothing: its file does not load.
     Frozen,
+    /// Nothing: its file asks for what this version does not do.
+    NotRun,
     /// Nothing: an operator holds it.
     Held,
     /// Nothing: the files say that it is to be left as it is.
@@ -384,6 +386,9 @@ fn idle(wanted: &Wanted, record: &Record, condition: Option<&Condition>) -> Serv
     let settled = |kind| matches!(kind, ConditionKind::Ready | ConditionKind::Completed);
     match (wanted, condition.map(|condition| condition.kind)) {
         (_, Some(ConditionKind::Paused)) => ServiceAction::Paused,
+        (Wanted::Frozen(why), _) if why.iter().all(|told| !told.is_error()) && !why.is_empty() => {
+            ServiceAction::NotRun
+        }
         (Wanted::Frozen(_), _) => ServiceAction::Frozen,
         (_, Some(ConditionKind::AwaitingApproval)) => ServiceAction::AwaitingApproval,
         (Wanted::Run(_), _) if record.hold.is_some() => ServiceAction::Held,

@@ -32,6 +32,7 @@ pub mod suggest;
 mod toplevel;
 pub mod tree;
 mod variables;
+pub mod work;
 pub mod write;
 
 pub use filename::FileName;
@@ -48,6 +49,7 @@ use hash::SpecHash;
 use ident::{ProjectName, ServiceId};
 use provided::{Credential, Provided, ProvidedId};
 use spec::{NetworkSpec, ServiceSpec, VolumeSpec};
+use work::Works;
 
 /// What is wanted of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +102,7 @@ pub struct DesiredState {
     pub provided: BTreeMap<ProvidedId, Provided>,
     /// Logins by host.
     pub credentials: BTreeMap<String, Credential>,
+    pub works: Works,
 }
 
 /// `[policy.guard]` and `[policy.prune]`.

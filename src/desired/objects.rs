@@ -39,6 +39,10 @@ pub(super) struct Objects {
     pub configs: BTreeMap<String, Object>,
     pub secrets: BTreeMap<String, Object>,
     pub credentials: BTreeMap<String, Object>,
+    pub jobs: BTreeMap<String, Object>,
+    pub builds: BTreeMap<String, Object>,
+    pub artifacts: BTreeMap<String, Object>,
+    pub notify: BTreeMap<String, Object>,
 }
 
 impl Objects {
@@ -50,12 +54,30 @@ impl Objects {
             "configs" => Some(&mut self.configs),
             "secrets" => Some(&mut self.secrets),
             "credentials" => Some(&mut self.credentials),
+            "jobs" => Some(&mut self.jobs),
+            "builds" => Some(&mut self.builds),
+            "artifacts" => Some(&mut self.artifacts),
+            "notify" => Some(&mut self.notify),
             _ => None,
         }
     }
 }
 
-const KINDS: [&str; 6] = ["services", "networks", "volumes", "configs", "secrets", "credentials"];
+const KINDS: [&str; 10] = [
+    "services",
+    "networks",
+    "volumes",
+    "configs",
+    "secrets",
+    "credentials",
+    "jobs",
+    "builds",
+    "artifacts",
+    "notify",
+];
+
+/// Objects that are tables, whatever else; what an empty declaration may be is the conversion's to judge.
+const TABLES: [&str; 5] = ["services", "jobs", "builds", "artifacts", "notify"];
 
 /// Merges the files of a project, given in path order: the plain ones, then the override files.
 pub(super) fn gather(
@@ -109,13 +131,16 @@ fn sections<'a>(file: &'a StateFile, diagnostics: &mut Vec<Diagnostic>) -> Vec<(
     for kind in KINDS {
         let Some(section) = file.table.get(kind).and_then(|entry| entry.value.as_table()) else { continue };
         for entry in section.entries.iter().filter(|entry| !entry.key.starts_with("x-")) {
-            if kind == "services" && entry.value.as_table().is_none() {
+            if TABLES.contains(&kind) && entry.value.as_table().is_none() {
                 let message = format!(
-                    "`services.{}` takes a table, not {}",
+                    "`{kind}.{}` takes a table, not {}",
                     entry.key.escape_debug(),
                     entry.value.kind()
                 );
-                let label = "a service is a table: { image = \"...\" }";
+                let label = match kind {
+                    "services" => "a service is a table: { image = \"...\" }",
+                    _ => "write a table: { ... }",
+                };
                 diagnostics.push(Diagnostic::error("bad-type", entry.value.span.clone(), message, label));
             } else {
                 found.push((kind, entry));

@@ -63,6 +63,7 @@ impl SourcesLoader {
                     found.extend(why.iter().filter(|told| told.slug == "unusable-mount").cloned());
                 }
             }
+            state.works.not_run.iter_mut().for_each(|told| place(told, &prefix));
             if !pins.is_empty() {
                 whole.pins.insert(part.name.clone(), pins);
             }
@@ -71,6 +72,7 @@ impl SourcesLoader {
         }
         self.settled = settled;
         whole.state = together(loaded, &mut whole.diagnostics);
+        whole.diagnostics.extend(whole.state.works.not_run.iter().cloned());
         for (name, why) in &snapshot.missing {
             let span = Span { file: format!("{name}//").into(), start: 0, end: 0 };
             let message = format!("the source `{name}` could not be read yet: {why}");
@@ -210,8 +212,18 @@ fn join(mut one: DesiredState, mut other: DesiredState) -> DesiredState {
     // What the first one defines stands; of a project that both define every service is frozen.
     pause_by_project(&mut one);
     pause_by_project(&mut other);
-    let DesiredState { services, networks, volumes, projects, broken, guard, pauses, provided, credentials } =
-        other;
+    let DesiredState {
+        services,
+        networks,
+        volumes,
+        projects,
+        broken,
+        guard,
+        pauses,
+        provided,
+        credentials,
+        works,
+    } = other;
     one.pauses.host = one.pauses.host.or(pauses.host);
     one.pauses.everywhere = one.pauses.everywhere.or(pauses.everywhere);
     one.pauses.projects.extend(pauses.projects);
@@ -233,6 +245,7 @@ fn join(mut one: DesiredState, mut other: DesiredState) -> DesiredState {
     });
     one.projects.extend(projects);
     one.broken.extend(broken);
+    one.works.join(works);
     one.guard = stricter(&one.guard, &guard);
     one
 }

@@ -9,13 +9,17 @@ use super::spec::{DriftAction, DriftGroup};
 use super::suggest::nearest;
 
 /// Keys of any state file.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 17] = [
     "services",
     "networks",
     "volumes",
     "configs",
     "secrets",
     "credentials",
+    "jobs",
+    "builds",
+    "artifacts",
+    "notify",
     "vars",
     "defaults",
     "policy",
@@ -29,7 +33,7 @@ const KNOWN: [&str; 13] = [
 const FLEET_ONLY: [&str; 2] = ["hosts", "ignore"];
 
 /// Tables of the language that a later version brings. Dropping them silently would be a lie.
-const LATER: [&str; 5] = ["jobs", "builds", "artifacts", "include", "notify"];
+const LATER: [&str; 1] = ["include"];
 
 /// Reports everything at the top of a file that is not understood.
 pub(super) fn check(file: &StateFile, diagnostics: &mut Vec<Diagnostic>) {
@@ -51,7 +55,8 @@ pub(super) fn check(file: &StateFile, diagnostics: &mut Vec<Diagnostic>) {
 fn check_entry(file: &StateFile, entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let key = entry.key.as_str();
     let expected = match key {
-        "services" | "networks" | "volumes" | "configs" | "secrets" | "credentials" | "vars" | "policy" => {
+        "services" | "networks" | "volumes" | "configs" | "secrets" | "credentials" | "jobs" | "builds"
+        | "artifacts" | "notify" | "vars" | "policy" => {
             table_of(&entry.value, key, diagnostics);
             return;
         }
@@ -98,11 +103,8 @@ fn check_defaults(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let Some(table) = table_of(node, "defaults", diagnostics) else { return };
     for entry in &table.entries {
         match entry.key.as_str() {
-            "services" => {
-                table_of(&entry.value, "defaults.services", diagnostics);
-            }
-            "jobs" | "builds" => {
-                diagnostics.push(not_yet(&format!("defaults.{}", entry.key), &entry.key_span))
+            "services" | "jobs" | "builds" => {
+                table_of(&entry.value, &format!("defaults.{}", entry.key), diagnostics);
             }
             key if key.starts_with("x-") => {}
             key => diagnostics.push(unknown_key(

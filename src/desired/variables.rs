@@ -23,6 +23,10 @@ pub(super) struct Level {
     pub defaults: Table,
     /// Files with a part in `defaults`.
     pub default_files: BTreeSet<String>,
+    /// `[defaults.jobs]` and `[defaults.builds]`, and the files with a part in them.
+    pub job_defaults: Table,
+    pub build_defaults: Table,
+    pub work_files: BTreeSet<String>,
     pub policy: Table,
 }
 
@@ -202,6 +206,8 @@ pub(super) struct ObjectScope<'a> {
     pub service: Option<&'a str>,
     /// The tag of the service's image, once that is known.
     tag: Option<String>,
+    /// What is known only when an image is built stays in the text for then.
+    builds: bool,
     /// Files that values came from.
     pub used: RefCell<BTreeSet<String>>,
     /// What was put in for which variable, so that no message repeats it.
@@ -216,10 +222,16 @@ impl<'a> ObjectScope<'a> {
             project,
             service,
             tag: None,
+            builds: false,
             used: RefCell::default(),
             given: RefCell::default(),
             known: RefCell::default(),
         }
+    }
+
+    /// The scope of what a build is made of.
+    pub fn for_builds(self) -> Self {
+        Self { builds: true, ..self }
     }
 
     /// From now on `service.tag` is known, and whatever was made without it is looked up anew.
@@ -234,6 +246,9 @@ impl<'a> ObjectScope<'a> {
             "project.name" => Some(self.project.project.to_string()),
             "service.name" => self.service.map(str::to_owned),
             "service.tag" => self.tag.clone(),
+            "build.utc" | "git.hash" | "git.short" | "git.branch" if self.builds => {
+                Some(format!("${{{name}}}"))
+            }
             _ => name
                 .strip_prefix("host.labels.")
                 .and_then(|label| self.project.fleet.host()?.labels.get(label).cloned()),

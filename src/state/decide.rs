@@ -213,7 +213,7 @@ impl<'a> Pass<'a> {
 
     fn nothing(&mut self, why: &Why) -> Condition {
         match why {
-            Why::Frozen => Condition::new(ConditionKind::Frozen, "BrokenFile", self.frozen_text()),
+            Why::Frozen => self.frozen(),
             Why::Held => Condition::new(ConditionKind::Held, "Held", self.held_text()),
             Why::Unapproved(id) => self.unapproved(id),
             _ => {
@@ -325,14 +325,21 @@ impl<'a> Pass<'a> {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    pub fn frozen_text(&self) -> String {
-        match self.inputs.desired {
-            Some(Wanted::Frozen(diagnostics)) => match diagnostics.first() {
-                Some(first) => format!("left as it is until its file loads: {}", first.headline()),
-                None => "left as it is until its file loads".to_owned(),
-            },
-            _ => String::new(),
-        }
+    pub fn frozen(&self) -> Condition {
+        let told = match self.inputs.desired {
+            Some(Wanted::Frozen(diagnostics)) => diagnostics.as_slice(),
+            _ => &[],
+        };
+        // An error comes first: it is what there is something to do about.
+        let first = told.iter().find(|told| told.is_error()).or(told.first());
+        let (reason, text) = match first {
+            Some(first) if !first.is_error() => ("NotRunYet", format!("left as it is: {}", first.headline())),
+            Some(first) => {
+                ("BrokenFile", format!("left as it is until its file loads: {}", first.headline()))
+            }
+            None => ("BrokenFile", "left as it is until its file loads".to_owned()),
+        };
+        Condition::new(ConditionKind::Frozen, reason, text)
     }
 
     pub fn held_text(&self) -> String {

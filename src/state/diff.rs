@@ -9,7 +9,7 @@ use crate::desired::hooks::{Hook, Lifecycle};
 use crate::desired::provided::FileKey;
 use crate::desired::spec::{
     ContainerSpec, DriftGroup, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Mount,
-    MountSource, Policy, Resources, ServiceSpec, UpdateConfig,
+    MountSource, Policy, Resources, Rollout, ServiceSpec, UpdateConfig,
 };
 
 /// One field that differs. Values are shown as people would write them (`words`); secrets only as digests.
@@ -321,7 +321,8 @@ impl Differences {
     }
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
-        let Policy { replicas, pull, depends_on, update, probe, hooks, protect, approve, drift } = old;
+        let Policy { replicas, pull, depends_on, update, probe, hooks, protect, approve, drift, rollout } =
+            old;
         self.value("deploy.replicas", replicas, &new.replicas, Effect::None);
         self.value("pull_policy", pull, &new.pull, Effect::None);
         self.entries(depends_on, &new.depends_on, Effect::None, |name| format!("depends_on.{name}"));
@@ -334,6 +335,16 @@ impl Differences {
             let path = format!("policy.drift.{}", group.as_str());
             self.value(&path, &drift.of(group), &new.drift.of(group), Effect::None);
         }
+        self.rollout(rollout, &new.rollout);
+    }
+
+    fn rollout(&mut self, old: &Rollout, new: &Rollout) {
+        let Rollout { strategy, switch, drain_ms, keep_old_ms } = old;
+        let time = |ms: u64| Duration(ms.saturating_mul(1_000_000));
+        self.value("rollout.strategy", strategy, &new.strategy, Effect::None);
+        self.value("rollout.switch", switch, &new.switch, Effect::None);
+        self.value("rollout.drain", &time(*drain_ms), &time(new.drain_ms), Effect::None);
+        self.value("rollout.keep_old", &time(*keep_old_ms), &time(new.keep_old_ms), Effect::None);
     }
 
     fn update_config(&mut self, old: &UpdateConfig, new: &UpdateConfig) {

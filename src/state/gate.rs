@@ -75,6 +75,7 @@ fn look_at_running(
         started_at: container.started_at,
         restart_count: container.restart_count,
         passed: false,
+        passed_at: None,
         ended: false,
     });
     if open.started_at.is_none() {
@@ -87,7 +88,7 @@ fn look_at_running(
         return Verdict::Failed(text);
     }
     let (deadline, waiting_for) = match container.health {
-        Health::Healthy => return pass(open),
+        Health::Healthy => return pass(open, now),
         Health::Starting if container.probe.is_some() => {
             (open.since.after(update.healthy_within_ms), "its probe")
         }
@@ -99,7 +100,7 @@ fn look_at_running(
         return Verdict::Pending { until: deadline.min(now.after(LOOK_EVERY)), waiting_for };
     }
     if container.health == Health::None {
-        return pass(open);
+        return pass(open, now);
     }
     Verdict::Failed(format!(
         "not healthy within {}{}",
@@ -108,8 +109,9 @@ fn look_at_running(
     ))
 }
 
-fn pass(window: &mut GateWindow) -> Verdict {
+fn pass(window: &mut GateWindow, now: Mono) -> Verdict {
     window.passed = true;
+    window.passed_at.get_or_insert(now);
     Verdict::Healthy
 }
 

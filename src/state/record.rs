@@ -272,6 +272,8 @@ pub struct GateWindow {
     pub started_at: Option<EngineStamp>,
     pub restart_count: u32,
     pub passed: bool,
+    /// When it passed.
+    pub passed_at: Option<Mono>,
     /// A look found it ended: should it run again, by a start that was asked for long ago, that is another window.
     pub ended: bool,
 }

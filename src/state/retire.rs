@@ -8,7 +8,10 @@ use super::plan::Step;
 use super::record::{HistoryEvent, KeptRevision, Record, RevisionVerdict};
 use super::roll::{Roll, Slot};
 use super::target;
-use crate::desired::spec::{DriftGroup, RestartPolicy};
+use crate::desired::spec::{DriftGroup, RestartPolicy, Strategy};
+
+/// How often a drain that waits for its beginning is looked at, in milliseconds.
+const DRAIN_LOOK_MS: u64 = 2_000;
 
 impl Pass<'_> {
     /// A slot that proved itself while others are still to come: what it replaced is stopped now.
@@ -46,6 +49,9 @@ impl Pass<'_> {
                 continue;
             }
             let id = other.id.clone();
+            if other.status.is_up() && self.drains(roll, view.current) {
+                continue;
+            }
             if other.status.is_up() {
                 self.step(Some(slot), Step::Stop { id, grace: other.stop_timeout }, "its successor serves");
             } else if other.restart != RestartPolicy::No && other.status == ContainerStatus::Exited {
@@ -53,6 +59,26 @@ impl Pass<'_> {
                 self.step(Some(slot), step, "so that an engine restart cannot bring it back");
             }
         }
+    }
+
+    /// `rollout.drain`: the one that went before goes on for a while beside its successor. A whole new set takes over at once, when it
+    /// is committed.
+    fn drains(&mut self, roll: &Roll<'_>, successor: Option<&ObservedContainer>) -> bool {
+        let rollout = roll.spec().policy.rollout;
+        let serves = successor.filter(|container| container.status.is_up());
+        let over = roll.committed && self.record.watch.is_none();
+        let (Some(serves), false, 1..) = (serves, over, rollout.drain_ms) else { return false };
+        let passed = match rollout.strategy {
+            Strategy::BlueGreen => self.memo.watch_since,
+            _ => self.memo.gates.get(&serves.id).and_then(|window| window.passed_at),
+        };
+        let now = self.inputs.now.mono;
+        // After a restart of ours the time begins anew, with the next look through the gate.
+        let end = passed.map_or(now.after(DRAIN_LOOK_MS), |passed| passed.after(rollout.drain_ms));
+        if now < end {
+            self.look_at(end);
+        }
+        now < end
     }
 
     /// The serving container gets its plain name; cosmetic, after the commit, never in the way (DESIGN.md 4).

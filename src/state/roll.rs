@@ -10,7 +10,7 @@ use super::probe;
 use super::record::{HistoryEvent, KeptRevision, RevisionId, RevisionVerdict, Watch};
 use super::target::{self, Why};
 use crate::desired::hooks::HookPoint;
-use crate::desired::spec::{FailureAction, NetworkMode, RestartPolicy, ServiceSpec};
+use crate::desired::spec::{FailureAction, NetworkMode, RestartPolicy, ServiceSpec, Strategy};
 
 /// The revision that every slot should serve.
 pub(super) struct Roll<'r> {
@@ -247,7 +247,10 @@ impl<'a> Pass<'a> {
         if slots.iter().all(over) && self.plan.is_empty() {
             return Some(self.commit(roll));
         }
-        self.release_olds_of_proved_slots(roll, slots);
+        // A whole new set proves itself beside the old one.
+        if roll.spec().policy.rollout.strategy != Strategy::BlueGreen {
+            self.release_olds_of_proved_slots(roll, slots);
+        }
         None
     }
 
@@ -314,12 +317,18 @@ impl<'a> Pass<'a> {
         let watch = self.record.watch.clone().filter(|watch| watch.revision == roll.kept.id)?;
         let now = self.inputs.now.mono;
         let since = *self.memo.watch_since.get_or_insert(now);
-        let end = since.after(self.inputs.limits.watch_ms);
+        let watched = since.after(self.inputs.limits.watch_ms);
+        let rollout = roll.spec().policy.rollout;
+        // What went before stays for as long as the files say; failures count for the watch only.
+        let end = watched.max(since.after(rollout.keep_old_ms.max(rollout.drain_ms)));
         if now >= end {
             self.record.watch = None;
             return None;
         }
-        self.look_at(end);
+        self.look_at(if now < watched { watched } else { end });
+        if now >= watched {
+            return None;
+        }
         let started = |container: &&ObservedContainer| {
             container.labels.revision == roll.kept.id && container.started_at.is_some()
         };
@@ -400,7 +409,7 @@ impl<'a> Pass<'a> {
         match why {
             Why::Rejected(id) => self.rolled_back_condition(roll, id),
             Why::Held => Condition::new(ConditionKind::Held, "Held", self.held_text()),
-            Why::Frozen => Condition::new(ConditionKind::Frozen, "BrokenFile", self.frozen_text()),
+            Why::Frozen => self.frozen(),
             Why::Unapproved(id) => self.unapproved(id),
             Why::ImagePending => Condition::new(
                 ConditionKind::Waiting,

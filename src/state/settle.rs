@@ -143,6 +143,7 @@ fn settle_start(
                 started_at: None,
                 restart_count: 0,
                 passed: false,
+                passed_at: None,
                 ended: false,
             };
             memo.gates.insert(id.clone(), window);

@@ -13,7 +13,7 @@ use super::roll::{Roll, Slot, View};
 use super::target;
 use super::time::Mono;
 use crate::desired::probe::OnProbeFailure;
-use crate::desired::spec::{DriftGroup, NetworkMode, RestartPolicy};
+use crate::desired::spec::{DriftGroup, NetworkMode, RestartPolicy, Strategy};
 
 /// Longest pause between starts, in milliseconds (RELIABILITY.md S10).
 const START_BACKOFF_CAP: u64 = 60_000;
@@ -257,6 +257,9 @@ impl<'a> Pass<'a> {
         {
             return state;
         }
+        if let Some(state) = self.clear_everything(roll) {
+            return state;
+        }
         if let Some((step, why)) = live::undelivered(roll.spec(), &self.record, container, false) {
             self.step(Some(slot), step, why);
         }
@@ -311,6 +314,29 @@ impl<'a> Pass<'a> {
             }
         }
         None
+    }
+
+    /// `strategy = "recreate"`: nothing of another revision is up when the first of this one starts, whatever its slot.
+    fn clear_everything(&mut self, roll: &Roll<'_>) -> Option<Slot> {
+        if roll.committed || roll.spec().policy.rollout.strategy != Strategy::Recreate {
+            return None;
+        }
+        let observed = self.inputs.observed;
+        let up = |container: &&ObservedContainer| {
+            container.labels.revision != roll.kept.id && container.status.is_up()
+        };
+        let other = observed.containers.iter().find(up)?;
+        if other.status == ContainerStatus::Paused {
+            return Some(Slot::Down(paused(other)));
+        }
+        if !(1..=roll.spec().policy.replicas).contains(&other.labels.slot) {
+            // No slot of the new revision makes room here.
+            let step = Step::Stop { id: other.id.clone(), grace: other.stop_timeout };
+            self.step(Some(other.labels.slot), step, "recreate: all old ones stop before a new one starts");
+            return Some(Slot::Busy);
+        }
+        let text = format!("waits until {} is down: recreate", other.name);
+        Some(Slot::Pending(Condition::new(ConditionKind::Progressing, "RollingOut", text)))
     }
 
     fn is_unsettled(&self, id: &ContainerId) -> bool {

@@ -9,7 +9,8 @@ use crate::desired::provided::FileKey;
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
     ContainerPort, Dependency, DependencyCondition, Device, DriftAction, FailureAction, Healthcheck, Mount,
-    MountSource, NetworkMode, PortBinding, Protocol, PullPolicy, RestartPolicy, Ulimit, UpdateOrder,
+    MountSource, NetworkMode, PortBinding, Protocol, PullPolicy, RestartPolicy, Strategy, Switch, Ulimit,
+    UpdateOrder,
 };
 
 pub trait Words {
@@ -221,6 +222,27 @@ impl Words for UpdateOrder {
             Self::StopFirst => "stop-first",
             Self::StartFirst => "start-first",
             Self::Auto => "auto",
+        }
+        .to_owned()
+    }
+}
+
+impl Words for Strategy {
+    fn words(&self) -> String {
+        match self {
+            Self::Rolling => "rolling",
+            Self::Recreate => "recreate",
+            Self::BlueGreen => "blue-green",
+        }
+        .to_owned()
+    }
+}
+
+impl Words for Switch {
+    fn words(&self) -> String {
+        match self {
+            Self::Health => "health",
+            Self::Alias => "alias",
         }
         .to_owned()
     }

@@ -172,7 +172,7 @@ fn wrong_values_of_a_host_are_told_at_their_place() {
     for (line, expected) in [
         ("timezone = 'Europe/Berlin'", None),
         ("timezone = 'UTC'", None),
-        ("timezone = '+02:00'", Some("error[bad-timezone]: `+02:00` is not the name of a time zone")),
+        ("timezone = '+02:00'", Some("error[bad-timezone]: unknown time zone `+02:00`")),
         ("timezone = 2", Some("error[bad-type]: `hosts.fra1.timezone` takes text, not a whole number")),
         ("paused = false", None),
         ("paused = 'yes'", Some("error[bad-type]: `hosts.fra1.paused` takes true or false, not text")),

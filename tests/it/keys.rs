@@ -2,6 +2,7 @@
 
 mod deploy;
 mod files;
+mod image;
 mod network;
 mod objects;
 mod process;
@@ -238,6 +239,7 @@ pub fn all_good() -> Vec<Good> {
         objects::good,
         watch::good,
         provided::good,
+        image::good,
     ];
     tables.into_iter().flat_map(|table| table()).collect()
 }
@@ -253,6 +255,7 @@ pub fn all_bad() -> Vec<Bad> {
         objects::bad,
         watch::bad,
         provided::bad,
+        image::bad,
     ];
     tables.into_iter().flat_map(|table| table()).collect()
 }

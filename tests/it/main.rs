@@ -66,6 +66,7 @@ mod supervised;
 mod tour;
 mod validate;
 mod without_engine;
+mod works;
 
 #[path = "../support/mod.rs"]
 mod support;

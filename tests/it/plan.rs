@@ -533,7 +533,8 @@ impl World {
                     } else {
                         seen.map_or(0, |container| container.restart_count)
                     },
-                    passed: rest.contains(&"passed"),
+                    passed: rest.iter().any(|word| word.starts_with("passed")),
+                    passed_at: rest.iter().find_map(|word| word.strip_prefix("passed=")).map(ago),
                     ended: rest.contains(&"ended"),
                 };
                 self.memo.gates.insert(id, window);

@@ -67,8 +67,15 @@ fn the_schema_accepts_every_good_row() {
 const EXPRESSIBLE: [(&str, &[&str]); 6] = [
     ("unknown-key", &[]),
     ("unit-missing", &[]),
-    // Only a bind needs a source.
-    ("missing-key", &["volumes = [{ type = \"bind\", target = \"/x\" }]"]),
+    // Only a bind needs a source; what is missing in a table may be said by an override file or by the defaults.
+    (
+        "missing-key",
+        &[
+            "volumes = [{ type = \"bind\", target = \"/x\" }]",
+            "image = \"redis\"\nimage_policy = {}",
+            "build = {}",
+        ],
+    ),
     ("bad-type", &[]),
     ("key-after-table", &["[services.web.environment]\nA = \"b\"\nrestart = \"always\""]),
     ("unsupported-key", &[]),
@@ -180,9 +187,21 @@ const ABOVE: [Above; 7] = [
             ("secrets", "{}"),
             ("credentials", "{}"),
             ("hosts", "{ fra1 = {} }"),
+            ("jobs", "{}"),
+            ("builds", "{}"),
+            ("artifacts", "{}"),
+            ("notify", "{}"),
         ],
     ),
-    ("Defaults", "[defaults]\n", &[("services", "{ init = true }")]),
+    (
+        "Defaults",
+        "[defaults]\n",
+        &[
+            ("services", "{ init = true }"),
+            ("jobs", "{ overlap = \"allow\" }"),
+            ("builds", "{ push = true }"),
+        ],
+    ),
     (
         "Policy",
         "[policy]\n",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel::desired::hooks::{Hooks, Lifecycle};
 use evenkeel::desired::spec::{
-    ContainerSpec, Endpoint, Healthcheck, LiveSpec, NetworkMode, Policy, PullPolicy, ServiceSpec,
+    ContainerSpec, Endpoint, Healthcheck, LiveSpec, NetworkMode, Policy, PullPolicy, Rollout, ServiceSpec,
     SourcePlace, UpdateConfig,
 };
 
@@ -59,6 +59,7 @@ pub fn spec(image: &str) -> ServiceSpec {
             protect: false,
             approve: false,
             drift: Default::default(),
+            rollout: Rollout::default(),
         },
         source: SourcePlace {
             file: "shop/web.toml".to_owned(),

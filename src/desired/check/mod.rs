@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostic, Span};
 use super::load::{Draft, Settled};
 use super::node::{Node, Value};
 use super::provided::Credential;
-use super::spec::{NetworkMode, NetworkSpec, UpdateOrder, VolumeSpec};
+use super::spec::{NetworkMode, NetworkSpec, Strategy, UpdateOrder, VolumeSpec};
 
 /// An error and the services that stay as they are because of it, by their place in the list.
 struct Found {
@@ -158,10 +158,17 @@ fn overlaps(drafts: &[Draft]) -> Vec<Found> {
             _ => continue,
         };
         let message = format!("old and new cannot run side by side while services.{name} {what}");
-        let order = span_at(draft, &["deploy", "update_config", "order"]);
-        let diagnostic = Diagnostic::error("overlap-impossible", order, message, "needs both at once")
-            .also(place, label)
-            .help(help);
+        let blue_green = spec.policy.rollout.strategy == Strategy::BlueGreen;
+        let (order, needs, help) = match blue_green {
+            true => (
+                span_at(draft, &["rollout", "strategy"]),
+                "needs two sets at once",
+                help.replace("order = \"stop-first\"", "strategy = \"recreate\""),
+            ),
+            false => (span_at(draft, &["deploy", "update_config", "order"]), "needs both at once", help),
+        };
+        let diagnostic =
+            Diagnostic::error("overlap-impossible", order, message, needs).also(place, label).help(help);
         found.push(Found { diagnostic, freezes: vec![number] });
     }
     found

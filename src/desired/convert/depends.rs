@@ -29,7 +29,7 @@ pub(super) fn depends_on(
             for item in items {
                 let item = field.item(item);
                 if let Some(name) = reader.text(&item)
-                    && let Some(name) = known(reader, item.node.span.clone(), name, own, true)
+                    && let Some(name) = known(reader, item.node.span.clone(), name, Some(own), true)
                 {
                     all.insert(name, STARTED);
                 }
@@ -38,7 +38,7 @@ pub(super) fn depends_on(
         Value::Table(table) => {
             for (name, entry) in Fields::new(table, field.path.clone()).all() {
                 let Some(dependency) = dependency(reader, service, &entry) else { continue };
-                if let Some(name) = known(reader, entry.key.clone(), name, own, dependency.required) {
+                if let Some(name) = known(reader, entry.key.clone(), name, Some(own), dependency.required) {
                     all.insert(name, dependency);
                 }
             }
@@ -77,11 +77,11 @@ pub(super) fn known(
     reader: &mut Reader<'_, '_>,
     span: Span,
     name: &str,
-    own: &ServiceName,
+    own: Option<&ServiceName>,
     required: bool,
 ) -> Option<ServiceName> {
     let context = reader.context;
-    if name == own.as_str() {
+    if own.is_some_and(|own| own.as_str() == name) {
         let message = format!("service `{name}` would wait for itself");
         reader.report(Diagnostic::error("dependency-cycle", span, message, "drop it"));
         return None;
@@ -89,8 +89,14 @@ pub(super) fn known(
     if context.services.contains_key(name) {
         return ServiceName::new(name);
     }
-    let near =
-        nearest(name, context.services.keys().map(String::as_str).filter(|other| *other != own.as_str()));
+    let near = nearest(
+        name,
+        context
+            .services
+            .keys()
+            .map(String::as_str)
+            .filter(|other| own.is_none_or(|own| own.as_str() != *other)),
+    );
     let label = match near.and_then(|near| Some((near, context.services.get(near)?))) {
         Some((near, place)) => match line_of(place, context.read) {
             Some(line) => format!("did you mean `{near}` ({}:{line})?", place.file),

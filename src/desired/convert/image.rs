@@ -172,8 +172,9 @@ pub(super) fn image(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<
             let message = format!("{} has neither `image` nor `build`", fields.path);
             let label = "which image should run here?";
             reader.report(Diagnostic::error("missing-image", fields.table.header.clone(), message, label));
+            return None;
         }
-        return None;
+        return Some(built_name(reader, fields));
     };
     let text = reader.filled(&field)?;
     match canonical_image(text) {
@@ -187,6 +188,12 @@ pub(super) fn image(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<
     }
 }
 
+/// The name that Compose gives to what a service builds.
+fn built_name(reader: &Reader<'_, '_>, fields: &Fields<'_>) -> String {
+    let name = fields.path.split_once('.').map_or(fields.path.as_str(), |(_, name)| name);
+    format!("{}-{name}:latest", reader.context.project).to_ascii_lowercase()
+}
+
 pub(super) fn pull_policy(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<PullPolicy> {
     const DAY: u64 = 86_400;
     let text = reader.text(field)?;
@@ -198,12 +205,8 @@ pub(super) fn pull_policy(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Opt
         "weekly" => PullPolicy::Every(7 * DAY),
         "build" => {
             let message = "`build` is not supported as pull policy";
-            reader.error(
-                "unsupported-value",
-                field.node,
-                message,
-                "this version runs images only: build it, and name it in `image`",
-            );
+            let label = "when an image is built anew, `build_policy` says";
+            reader.error("unsupported-value", field.node, message, label);
             return None;
         }
         _ => {

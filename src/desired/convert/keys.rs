@@ -114,7 +114,7 @@ fn unknown_key(entry: &Entry, shape: &str, path: &str) -> Diagnostic {
 }
 
 /// Where people may look for a key, the likelier first.
-const PLACES: [(&str, &str); 16] = [
+const PLACES: [(&str, &str); 22] = [
     ("a service", "Service"),
     ("a service's `deploy`", "Deploy"),
     ("a service's `deploy.update_config`", "UpdateConfig"),
@@ -125,6 +125,12 @@ const PLACES: [(&str, &str); 16] = [
     ("a service's `logging`", "Logging"),
     ("a service's entry in `networks`", "Endpoint"),
     ("a service's entry in `depends_on`", "Dependency"),
+    ("a service's `rollout`", "Rollout"),
+    ("a service's `image_policy`", "ImagePolicy"),
+    ("a service's `build`", "BuildSection"),
+    ("a service's `build_policy`", "BuildPolicy"),
+    ("a job", "Job"),
+    ("an artifact", "Artifact"),
     ("a network", "Network"),
     ("a network's `ipam`", "Ipam"),
     ("a volume", "Volume"),

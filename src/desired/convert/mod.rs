@@ -3,6 +3,8 @@
 //! Everything Compose can write for a key is read here, in every form, and put into the one canonical form of
 //! [`super::spec`]. All problems of an object are reported, never only the first; with an error there is no spec.
 
+mod artifact;
+mod build;
 mod credentials;
 mod depends;
 mod deploy;
@@ -12,6 +14,8 @@ mod health;
 mod hooks;
 mod host;
 mod image;
+mod image_policy;
+mod job;
 mod keys;
 mod labels;
 mod limits;
@@ -26,6 +30,7 @@ mod probe;
 mod provided;
 mod read;
 mod restart;
+mod rollout;
 pub mod scalar;
 mod security;
 mod service;
@@ -40,8 +45,11 @@ use super::ident::ProjectName;
 use super::node::Node;
 use super::snapshot::{FileContent, HostFacts};
 
+pub use artifact::{artifact, notify};
+pub use build::build;
 pub use credentials::credential;
 pub use image::canonical_image;
+pub use job::{defaults_within, image_source, job, unknown_zone};
 pub use keys::{Parent, check_keys};
 pub use objects::{network, volume};
 pub use port::{parse_port, print_port};

@@ -152,7 +152,7 @@ fn mode(reader: &mut Reader<'_, '_>, field: &Field<'_>, own: &ServiceName) -> Op
     match text.split_once(':') {
         Some(("service", name)) => {
             let span = field.node.part("service:".len(), text.len());
-            return depends::known(reader, span, name, own, true).map(NetworkMode::Service);
+            return depends::known(reader, span, name, Some(own), true).map(NetworkMode::Service);
         }
         Some(("container", name)) if !name.is_empty() => {
             return Some(NetworkMode::Container(name.to_owned()));

@@ -17,7 +17,7 @@ use super::read::{Field, Fields, Reader};
 use super::words::WordsFault;
 use super::{
     Context, depends, deploy, grants, health, hooks, host, image, limits, mounts, networks, paths, ports,
-    probe, restart, security, words,
+    probe, restart, rollout, security, words,
 };
 
 /// The spec of one service. Every problem goes to `diagnostics`; `None` when one of them is an error.
@@ -37,7 +37,7 @@ pub fn service(
 }
 
 /// Reads every part before it gives up on one, so that all problems are reported.
-fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<'_>) -> Option<ServiceSpec> {
+pub(super) fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<'_>) -> Option<ServiceSpec> {
     let mut source = place(fields);
     let deploy = deploy::open(reader, fields);
     let networks = networks::networks(reader, fields, &id.service);
@@ -169,6 +169,7 @@ fn policy(
     }
     let protect = fields.get("protect").map_or(Some(false), |field| reader.flag(&field))?;
     let hooks = hooks::hooks(reader, fields)?;
+    let (rollout, approve) = rollout::rollout(reader, fields, &mut update)?;
     Some(Policy {
         replicas: 1,
         pull: pull?,
@@ -177,7 +178,8 @@ fn policy(
         probe,
         hooks,
         protect,
-        approve: false,
+        approve,
+        rollout,
         drift: DriftPolicy::default(),
     })
 }

@@ -16,6 +16,12 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
     };
     let (list, harmless) = match shape {
         "Service" => (SERVICE, SERVICE_HARMLESS),
+        "Job" => {
+            return found(JOB, false)
+                .or_else(|| found(SERVICE, false))
+                .or_else(|| found(SERVICE_HARMLESS, true));
+        }
+        "BuildSection" | "Build" => (&[][..], BUILD_HARMLESS),
         "Deploy" => (DEPLOY, DEPLOY_HARMLESS),
         "Reservations" => (RESERVATIONS, RESERVATIONS_HARMLESS),
         "RestartPolicy" => (&[][..], RESTART_POLICY_HARMLESS),
@@ -32,7 +38,6 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
         "Secret" => (SECRET, PROVIDED_HARMLESS),
         "Config" => (&[][..], PROVIDED_HARMLESS),
         "Placement" => (&[][..], PLACEMENT_HARMLESS),
-        "Defaults" => (DEFAULTS, &[][..]),
         _ => return None,
     };
     found(list, false).or_else(|| found(harmless, true))
@@ -43,7 +48,6 @@ const LATER: &str = "this version does not support it yet";
 const SERVICE: &[(&str, &str)] = &[
     ("annotations", LATER),
     ("blkio_config", LATER),
-    ("build", "this version runs images only: build it, and name it in `image`"),
     ("cgroup", LATER),
     ("cgroup_parent", LATER),
     ("cpu_rt_period", LATER),
@@ -73,9 +77,6 @@ const SERVICE: &[(&str, &str)] = &[
     ("userns_mode", LATER),
     ("uts", LATER),
     ("volumes_from", "not supported yet: mount the same volumes in both services"),
-    ("image_policy", LATER),
-    ("build_policy", LATER),
-    ("rollout", "not supported yet: `deploy.update_config` says how updates go"),
 ];
 
 const SERVICE_HARMLESS: &[(&str, &str)] = &[
@@ -144,10 +145,6 @@ const PROVIDED_HARMLESS: &[(&str, &str)] = &[
 
 const FILE: &[(&str, &str)] = &[
     ("include", "not supported yet: all files of a folder are one project anyway"),
-    ("jobs", LATER),
-    ("builds", LATER),
-    ("artifacts", LATER),
-    ("notify", LATER),
     ("models", "Docker Model Runner has no engine API to run it with"),
 ];
 
@@ -163,4 +160,13 @@ const PRUNE: &[(&str, &str)] = &[
 
 const GUARD: &[(&str, &str)] = &[("unmanaged", LATER), ("api_socket", LATER)];
 
-const DEFAULTS: &[(&str, &str)] = &[("jobs", LATER), ("builds", LATER)];
+const JOB: &[(&str, &str)] = &[
+    ("restart", "a job ends: `retries` says how often it is tried again"),
+    ("ports", "nobody waits for a job at a port"),
+    ("scale", "a job has one container a run"),
+    ("container_name", "each run has a name of its own, `<project>-<job>-<time>`"),
+    ("rollout", "each run begins in the image that is current then"),
+    ("extends", "what jobs share is said in [defaults.jobs]"),
+];
+
+const BUILD_HARMLESS: &[(&str, &str)] = &[("isolation", "ignored: Windows only")];

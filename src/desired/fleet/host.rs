@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::table_of;
+use crate::desired::convert;
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::files::items;
 use crate::desired::node::{Node, Table, Value};
 use crate::desired::toplevel::unknown_key;
+use crate::desired::work::schedule;
 
 const KEYS: [&str; 6] = ["labels", "vars", "profiles", "timezone", "paused", "endpoint"];
 
@@ -70,19 +72,13 @@ fn profiles(node: &Node, place: &str, diagnostics: &mut Vec<Diagnostic>) -> BTre
     names
 }
 
-/// Only jobs and windows will read it; a wrong one is told now all the same.
+/// Schedules are read in it.
 fn timezone(node: &Node, place: &str, diagnostics: &mut Vec<Diagnostic>) {
     let Some(name) = node.as_str() else {
         return wrong_type(node, place, "text", diagnostics);
     };
-    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
-    let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.split('/').all(|part| !part.is_empty() && part.chars().all(letter));
-    if !good {
-        let message = format!("`{}` is not the name of a time zone", name.escape_debug());
-        let diagnostic =
-            Diagnostic::error("bad-timezone", node.span.clone(), message, "write \"Europe/Berlin\"");
-        diagnostics.push(diagnostic.help("IANA names; an offset such as \"+02:00\" has no daylight saving"));
+    if schedule::zone(name).is_none() {
+        diagnostics.push(convert::unknown_zone(node.span.clone(), name));
     }
 }
 

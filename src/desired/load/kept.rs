@@ -14,6 +14,7 @@ use crate::desired::provided::{Credential, Provided, ProvidedId};
 use crate::desired::snapshot::{FileContent, Snapshot};
 use crate::desired::spec::{NetworkSpec, ServiceSpec, VolumeSpec};
 use crate::desired::variables::Level;
+use crate::desired::work::Works;
 
 /// A service as far as its own project says.
 #[derive(Debug)]
@@ -31,20 +32,32 @@ pub(in crate::desired) struct Settled {
     pub ports: Vec<Span>,
     /// What it says of `paused`, if it says something: where, when that is yes.
     pub paused: Option<Option<String>>,
+    /// The image as it is written, without a tag and not chosen otherwise: the name of a build perhaps. With its place.
+    pub untagged: Option<(String, Span)>,
 }
 
 impl Settled {
     pub(super) fn of(draft: Draft) -> Self {
         let (name, ports) = check::places(&draft);
+        let untagged = untagged(&draft);
         let Draft { id, header, files, spec, frozen, paused, .. } = draft;
         let revision = spec.map(|spec| Arc::new(Revision::of(spec)));
         let prefix = format!("{}-{}", id.project, id.service);
-        Self { id, prefix, header, files, revision, frozen, name, ports, paused }
+        Self { id, prefix, header, files, revision, frozen, name, ports, paused, untagged }
     }
 
     pub fn spec(&self) -> Option<&ServiceSpec> {
         self.revision.as_ref().map(|revision| &*revision.spec)
     }
+}
+
+fn untagged(draft: &Draft) -> Option<(String, Span)> {
+    let image = &draft.table.get("image")?.value;
+    let text = image.as_str()?;
+    let last = text.rsplit('/').next().unwrap_or_default();
+    let spec = draft.spec.as_ref().filter(|_| !last.contains([':', '@']))?;
+    let name = spec.container.image.strip_suffix(":latest")?;
+    draft.frozen.is_empty().then(|| (name.to_owned(), image.span.clone()))
 }
 
 /// What a file says, and whether it refines.
@@ -110,6 +123,7 @@ pub(super) struct Kept {
     /// With the place of each declaration.
     pub networks: Vec<(Arc<NetworkSpec>, Span)>,
     pub volumes: Vec<(Arc<VolumeSpec>, Span)>,
+    pub works: Works,
     /// The network `default`, when a service uses it and nobody declares it.
     pub implied: Option<Arc<NetworkSpec>>,
     pub provided: Vec<(ProvidedId, Provided)>,

@@ -34,13 +34,20 @@ impl Sources<'_> {
             let plain = files.iter().filter(|file| !file.refines);
             for file in plain.chain(files.iter().filter(|file| file.refines)) {
                 let section = |name: &str| file.table.get(name).and_then(|entry| entry.value.as_table());
-                let defaults = section("defaults").and_then(|table| table.get("services")?.value.as_table());
+                let of = |kind: &str| section("defaults").and_then(|table| table.get(kind)?.value.as_table());
+                let defaults = of("services");
                 if defaults.is_some() {
                     level.default_files.insert(file.path.clone());
+                }
+                let (jobs, builds) = (of("jobs"), of("builds"));
+                if jobs.is_some() || builds.is_some() {
+                    level.work_files.insert(file.path.clone());
                 }
                 let parts = [
                     (&mut level.vars, section("vars"), "vars"),
                     (&mut level.defaults, defaults, "defaults.services"),
+                    (&mut level.job_defaults, jobs, "defaults.jobs"),
+                    (&mut level.build_defaults, builds, "defaults.builds"),
                     (&mut level.policy, section("policy"), "policy"),
                 ];
                 for (known, more, path) in parts {
@@ -59,13 +66,19 @@ impl Sources<'_> {
         levels
     }
 
-    /// Checks the keys of `[defaults.services]` once, and takes out what is wrong so that no service repeats it.
+    /// Checks the keys of `[defaults]` once, and takes out what is wrong so that no object repeats it.
     fn check_defaults(&self, level: &mut Level, found: &mut Vec<Diagnostic>) {
-        let mut wrong = Vec::new();
         let read = |path: &str| self.snapshot.files.get(path);
-        convert::check_keys(&level.defaults, "Service", "defaults.services", &[], &read, &mut wrong);
-        level.defaults.entries.retain(|entry| wrong.iter().all(|wrong| wrong.primary.span != entry.key_span));
-        found.append(&mut wrong);
+        for (table, shape, place) in [
+            (&mut level.defaults, "Service", "defaults.services"),
+            (&mut level.job_defaults, "Job", "defaults.jobs"),
+            (&mut level.build_defaults, "Build", "defaults.builds"),
+        ] {
+            let mut wrong = Vec::new();
+            convert::check_keys(table, shape, place, &[], &read, &mut wrong);
+            table.entries.retain(|entry| wrong.iter().all(|wrong| wrong.primary.span != entry.key_span));
+            found.append(&mut wrong);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod kept;
 mod levels;
 mod project;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -149,7 +150,9 @@ fn whole<'a>(
             kept.services.iter().filter_map(|service| Some((service.id.clone(), service.paused.clone()?)));
         state.pauses.services.extend(own);
         services.extend(&kept.services);
+        state.works.join(kept.works.clone());
     }
+    let built = work::built(&services, &mut state.works);
     let mut clashes = check::host(&services, &host.name, &mut found);
 
     // Of a file that is no TOML nothing more can be said.
@@ -157,6 +160,7 @@ fn whole<'a>(
     found.extend(files.broken.values().flatten().cloned());
     let mut positions = Positions::new(snapshot);
     positions.fill(&mut found);
+    positions.fill(&mut state.works.not_run);
     found.sort();
     found.dedup();
     for told in found.iter().filter(|told| told.is_error() && told.slug != project::UNAVAILABLE) {
@@ -166,6 +170,7 @@ fn whole<'a>(
     let wanted = services.into_iter().enumerate().map(|(number, service)| {
         let mut why = service.frozen.clone();
         why.extend(clashes.remove(&number).unwrap_or_default());
+        why.extend(built.get(&service.id).cloned());
         positions.fill(&mut why);
         if !state.broken.is_empty() {
             why.extend(service.files.iter().filter_map(|file| state.broken.get(file)).flatten().cloned());

@@ -2,6 +2,7 @@
 
 mod declared;
 mod provided;
+pub(super) mod work;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::desired::provided::ProvidedKind;
 use crate::desired::snapshot::{FileContent, HostFacts, Snapshot};
 use crate::desired::spec::{MountSource, NetworkSpec, ServiceSpec, SourcePlace, VolumeSpec};
 use crate::desired::variables::{Level, ObjectScope, ProjectScope};
+use crate::desired::work::Works;
 use crate::desired::{check, dotenv, merge, redact};
 use declared::Names;
 pub(super) use provided::UNAVAILABLE;
@@ -51,6 +53,7 @@ pub(super) struct Loading<'a> {
     drafts: Vec<Draft>,
     networks: Vec<(Arc<NetworkSpec>, Span)>,
     volumes: Vec<(Arc<VolumeSpec>, Span)>,
+    works: Works,
     reads: Reads,
     users: Users,
     /// What logins use.
@@ -87,6 +90,7 @@ impl<'a> Loading<'a> {
             drafts: Vec::new(),
             networks: Vec::new(),
             volumes: Vec::new(),
+            works: Works::default(),
             reads: Reads::default(),
             users: Users::default(),
             logins: BTreeSet::new(),
@@ -125,18 +129,19 @@ impl<'a> Loading<'a> {
         let credentials = self.credentials(project, &objects, &scope, &definitions, &gaps);
         let services: BTreeMap<String, Span> =
             objects.services.iter().map(|(name, object)| (name.clone(), object.header().clone())).collect();
+        let facts = Facts {
+            project,
+            scope: &scope,
+            fleet,
+            names: &names,
+            definitions: &definitions,
+            services: &services,
+            gaps: &gaps,
+        };
         for (name, object) in &objects.services {
-            let facts = Facts {
-                project,
-                scope: &scope,
-                fleet,
-                names: &names,
-                definitions: &definitions,
-                services: &services,
-                gaps: &gaps,
-            };
             self.service(name, object, &facts);
         }
+        self.works(&objects, &facts);
         if !self.drafts.is_empty() || objects.services.is_empty() {
             self.declared(project, &objects, &scope, &names, &gaps);
         }
@@ -153,6 +158,7 @@ impl<'a> Loading<'a> {
             services: self.drafts.into_iter().map(Settled::of).collect(),
             networks: self.networks,
             volumes: self.volumes,
+            works: self.works,
             implied,
             provided,
             credentials,
@@ -291,10 +297,16 @@ impl<'a> Loading<'a> {
         let name = draft.id.service.as_str().to_owned();
         let mut scope = ObjectScope::new(facts.scope, Some(&name));
         let image = draft.table.get("image").and_then(|entry| entry.value.as_str());
-        let tag = image.map(|image| tag_of(&interpolate::expand(image, &scope).text));
+        let tag = match draft.table.get("image_policy") {
+            None => image.map(|image| tag_of(&interpolate::expand(image, &scope).text)),
+            // Filled in when one is picked.
+            Some(_) => Some("${service.tag}".to_owned()),
+        };
         scope.set_tag(tag);
         let mut unset = Vec::new();
+        let built = work::take_built(&mut draft.table);
         interpolate::expand_table(&mut draft.table, &scope, &mut told, &mut unset);
+        work::put_built(built, &mut draft.table, &scope, facts, &mut told, &mut unset);
         let expanded = told.len();
         let variables = |name: &str| match scope.get(name) {
             Lookup::Set(value) => Some(value),
@@ -316,6 +328,7 @@ impl<'a> Loading<'a> {
             host: self.host,
         };
         let spec = convert::service(&draft.id, &draft.table, &context, &mut told);
+        let image = convert::image_source(&draft.id, &draft.table, &context, &mut told);
         // A text with a variable missing in it is wrong in other ways, too.
         let mut number = 0;
         told.retain(|told| {
@@ -338,6 +351,9 @@ impl<'a> Loading<'a> {
                 spec.policy.drift = facts.scope.drift();
                 spec
             });
+        if let (Some(spec), Some(image)) = (draft.spec.clone(), image) {
+            self.chosen(draft, &spec, image);
+        }
     }
 
     /// Fills in where the service comes from.

@@ -53,6 +53,23 @@ impl<T: JsonSchema> JsonSchema for OneOrManyOf<T> {
     }
 }
 
+/// One text, or a table of the long form.
+#[derive(Debug, Clone)]
+pub struct TextOr<T>(std::marker::PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for TextOr<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOr{}", T::schema_name()).into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let long = generator.subschema_for::<T>();
+        json_schema!({ "if": { "type": "object" }, "then": long, "else": { "type": "string" } })
+    }
+}
+
 /// A list of names, or a table with an entry per name.
 #[derive(Debug, Clone)]
 pub struct NamesOr<T>(std::marker::PhantomData<T>);

@@ -4,14 +4,19 @@
 //! ([`super::node`]), because only there every value still knows its place. From the types come the JSON Schema for
 //! editors ([`schema`]) and the set of valid keys of every table ([`keys`]), so that the two cannot disagree.
 
+mod artifact;
+mod build;
 mod deploy;
 mod examples;
 mod forms;
 mod hooks;
+mod job;
 mod objects;
 mod parts;
+mod policy;
 mod provided;
 mod reference;
+mod schedule;
 mod service;
 mod transform;
 mod value;
@@ -23,14 +28,19 @@ use std::sync::LazyLock;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+pub use artifact::*;
+pub use build::*;
 pub use deploy::*;
-pub use examples::{BASE, Example, Shape, shapes as examples};
+pub use examples::{BASE, Example, INHERITED, Shape, shapes as examples};
 pub use forms::*;
 pub use hooks::*;
+pub use job::*;
 pub use objects::*;
 pub use parts::*;
+pub use policy::*;
 pub use provided::*;
 pub use reference::reference;
+pub use schedule::*;
 pub use service::*;
 pub use value::*;
 pub use watch::*;

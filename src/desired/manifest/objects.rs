@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+use super::artifact::{Artifact, Notify};
+use super::build::Build;
+use super::job::Job;
 use super::provided::{Config, Credential, Secret};
+use super::schedule::ZoneName;
 use super::service::Service;
 use super::value::*;
 
@@ -35,6 +39,14 @@ pub struct File {
     pub networks: Option<BTreeMap<String, Network>>,
     /// The volumes, by name.
     pub volumes: Option<BTreeMap<String, Volume>>,
+    /// Work that runs and ends, by name.
+    pub jobs: Option<BTreeMap<String, Job>>,
+    /// Images that are built here, by name.
+    pub builds: Option<BTreeMap<String, Build>>,
+    /// Files out of images, put onto the host, by name.
+    pub artifacts: Option<BTreeMap<String, Artifact>>,
+    /// Whom to tell what happened, by name.
+    pub notify: Option<BTreeMap<String, Notify>>,
     /// Files with settings, by name.
     pub configs: Option<BTreeMap<String, Config>>,
     /// Files that nobody else may read, by name.
@@ -45,12 +57,16 @@ pub struct File {
     pub hosts: Option<BTreeMap<String, Host>>,
 }
 
-/// What services leave out.
+/// What services, jobs and builds leave out.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Defaults {
     /// Keys for every service of the project and the folders below that does not have them.
     pub services: Option<Service>,
+    /// The same for jobs.
+    pub jobs: Option<Job>,
+    /// The same for builds.
+    pub builds: Option<Build>,
 }
 
 /// What evenkeel itself may do.
@@ -122,8 +138,8 @@ pub struct Host {
     pub vars: Option<Variables>,
     /// Profiles that are on.
     pub profiles: Option<OneOrMany>,
-    /// IANA name of its time zone; nothing reads it yet.
-    pub timezone: Option<Text>,
+    /// Its time zone, in which schedules are read.
+    pub timezone: Option<ZoneName>,
     /// Watch everything on it and report, and change nothing.
     pub paused: Option<bool>,
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::examples::{self, BASE, Example, Shape};
+use super::examples::{self, BASE, Example, INHERITED, Shape};
 use super::{DESCRIBED, KIND};
 
 const PREFACE: &str = "\
@@ -55,6 +55,9 @@ fn table(page: &mut String, shape: &Shape) {
     let required: Vec<&str> = strings(schema.get("required"));
     let _ = write!(page, "\n<a id=\"{}\"></a>\n\n## {}\n\n", anchor(shape.name), title(shape));
     let _ = writeln!(page, "{}", description(schema));
+    if let Some((_, _, more)) = INHERITED.iter().find(|(name, ..)| *name == shape.name) {
+        let _ = write!(page, "\nIt takes {more}; and these:\n");
+    }
     for example in shape.keys {
         let Example(key, default, _) = example;
         let Some(property) = schema.get("properties").and_then(|all| all.get(*key)) else { continue };

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+use super::build::{BuildPolicy, BuildSection};
 use super::deploy::Deploy;
 use super::forms::*;
 use super::hooks::{Hooks, LifecycleHook, PreStartHook};
 use super::parts::*;
+use super::policy::{ImagePolicy, Rollout};
 use super::provided::Grant;
 use super::value::*;
 use super::watch::Probe;
@@ -18,6 +20,14 @@ use super::watch::Probe;
 pub struct Service {
     /// The image: `"nginx:1.27"`. Without a tag it is `:latest`; a digest pins it: `"nginx:1.27@sha256:..."`.
     pub image: Option<Filled>,
+    /// Picks the image's tag; `image` has none then.
+    pub image_policy: Option<ImagePolicy>,
+    /// Makes the image here: a folder or a repository, or a table.
+    pub build: Option<TextOr<BuildSection>>,
+    /// When `build` is made anew, and what becomes of it.
+    pub build_policy: Option<BuildPolicy>,
+    /// How an update goes, beyond `deploy.update_config`.
+    pub rollout: Option<Rollout>,
     /// When the image is pulled: `missing` (the default), `always`, `never`, `daily`, `weekly`, or `every_<duration>`
     /// such as `every_12h`.
     pub pull_policy: Option<Pull>,

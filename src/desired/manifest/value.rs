@@ -4,10 +4,6 @@
 //! between schemas: an editor can then say what is wrong, where with a choice it only says that nothing fits.
 //! Wherever a value may come from a variable, text that holds a `$` is accepted.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
 /// Declares a kind of value: a type nobody builds, which only describes.
 macro_rules! kind {
     ($(#[doc = $doc:literal])* $name:ident = $schema:tt) => {
@@ -15,15 +11,15 @@ macro_rules! kind {
         #[derive(Debug, Clone)]
         pub struct $name;
 
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
             }
             fn inline_schema() -> bool {
                 true
             }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                let mut schema = json_schema!($schema);
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let mut schema = schemars::json_schema!($schema);
                 schema.insert(super::KIND.to_owned(), concat!($($doc),*).trim().into());
                 schema
             }
@@ -43,15 +39,15 @@ macro_rules! choice {
             pub const WORDS: &'static [&'static str] = &[$($word),+];
         }
 
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
             }
             fn inline_schema() -> bool {
                 true
             }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
                     "type": "string",
                     "anyOf": [
                         { "enum": [$($word),+] },
@@ -320,3 +316,5 @@ kind!(
         "additionalProperties": false,
     }
 );
+
+pub(super) use {choice, kind};

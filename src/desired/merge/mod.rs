@@ -34,7 +34,7 @@ fn rule(path: &[&str]) -> Rule {
     use lists::Identity;
     match path {
         ["command" | "entrypoint"] | ["healthcheck", "test"] => Rule::Replace,
-        ["environment"] | ["build", "args"] => Rule::Mapping { flat: false },
+        ["environment"] | ["args"] | ["build", "args"] => Rule::Mapping { flat: false },
         ["labels" | "annotations" | "sysctls" | "driver_opts"]
         | ["build" | "deploy", "labels"]
         | ["logging", "options"] => Rule::Mapping { flat: true },

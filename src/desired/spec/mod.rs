@@ -15,6 +15,7 @@ mod mounts;
 mod objects;
 mod parts;
 mod policy;
+mod rollout;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,7 @@ pub use mounts::*;
 pub use objects::*;
 pub use parts::*;
 pub use policy::*;
+pub use rollout::*;
 
 /// What one service should be on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::DriftPolicy;
+use super::rollout::Rollout;
 use crate::desired::hooks::Hooks;
 use crate::desired::ident::ServiceName;
 use crate::desired::probe::Probe;
@@ -29,6 +30,8 @@ pub struct Policy {
     /// `[policy.drift]` of its project and the folders above.
     #[serde(default, skip_serializing_if = "DriftPolicy::is_default")]
     pub drift: DriftPolicy,
+    #[serde(default, skip_serializing_if = "Rollout::is_default")]
+    pub rollout: Rollout,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ mod service;
 mod storage;
 mod top;
 mod watch;
+mod work;
 
 /// A key of a shape: its name, its default, and an example, which stands below the shape's header.
 #[derive(Debug, Clone, Copy)]
@@ -51,11 +52,26 @@ pub fn shapes() -> Vec<&'static Shape> {
         deploy::SHAPES,
         watch::SHAPES,
         hooks::SHAPES,
+        work::SHAPES,
     ]
     .into_iter()
     .flatten()
     .collect()
 }
+
+/// Shapes that have all keys of others, which are told there: the shape, the others, and where they stand.
+pub const INHERITED: &[(&str, &[&str], &str)] = &[
+    (
+        "Job",
+        &["Service"],
+        "every key of [`services.<name>`](#table-service) but `restart`, `ports`, `scale`, `container_name`, `rollout` and `extends`",
+    ),
+    (
+        "Build",
+        &["BuildSection", "BuildPolicy"],
+        "every key of [`services.<name>.build`](#table-buildsection) and [`services.<name>.build_policy`](#table-buildpolicy)",
+    ),
+];
 
 /// The files around every example: paths and texts. An example is one more file of the project, with `override = true`; one
 /// that begins with `# fleet.toml` takes the place of that file.

@@ -8,6 +8,12 @@ pub(super) const SHAPES: &[Shape] = &[
         at: "the file itself",
         header: "",
         keys: &[
+            E(
+                "artifacts",
+                "",
+                "[artifacts.static]\nfrom = \"services.web\"\npath = \"/srv/html\"\nto = \"/var/www/docs\"",
+            ),
+            E("builds", "", "[builds.docs]\ncontext = \"./docs\"\nimage = \"acme/docs\""),
             E("configs", "", "[configs]\nproxy-ini = { file = \"files/app.ini\" }"),
             E(
                 "credentials",
@@ -17,8 +23,18 @@ pub(super) const SHAPES: &[Shape] = &[
             E("defaults", "", "[defaults.services]\nrestart = \"unless-stopped\""),
             E("hosts", "", "# fleet.toml\n[hosts]\nfra1 = { labels = { role = \"web\" } }"),
             E("ignore", "", "# fleet.toml\nignore = [\"**/traefik-*.toml\"]"),
+            E(
+                "jobs",
+                "",
+                "[jobs.report]\nimage = \"shop:1.8\"\nschedule = \"30 2 * * *\"\ncommand = \"report\"",
+            ),
             E("name", "the folder's name", "name = \"shop\""),
             E("networks", "", "[networks]\ncache = {}"),
+            E(
+                "notify",
+                "",
+                "[notify.ops]\nurl = \"https://ntfy.example.com/shop\"\nevents = [\"update.rolled-back\"]",
+            ),
             E("on_hosts", "every host", "on_hosts = [\"role=web\", \"!nyc1\"]"),
             E("override", "`false`", "override = true\n[services.web]\nimage = \"shop:1.9\""),
             E("policy", "", "[policy]\nunset_variables = \"warn\""),
@@ -33,7 +49,11 @@ pub(super) const SHAPES: &[Shape] = &[
         name: "Defaults",
         at: "defaults",
         header: "",
-        keys: &[E("services", "", "[defaults.services]\nlogging = { driver = \"local\" }")],
+        keys: &[
+            E("builds", "", "[defaults.builds]\npush = true"),
+            E("jobs", "", "[defaults.jobs]\noverlap = \"queue\"\ntimezone = \"Europe/Berlin\""),
+            E("services", "", "[defaults.services]\nlogging = { driver = \"local\" }"),
+        ],
     },
     Shape {
         name: "Policy",

@@ -1,0 +1,32 @@
+//! What only shows when all projects are known: services that run what is built here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::kept::Settled;
+use super::project::work::not_chosen;
+use crate::desired::diagnostic::Diagnostic;
+use crate::desired::ident::ServiceId;
+use crate::desired::work::{Chosen, ImageSource, WorkId, Works};
+
+/// Services whose image, written without a tag, is one that is built here: the newest good one is meant, and not `latest`.
+pub(super) fn built(services: &[&Settled], works: &mut Works) -> BTreeMap<ServiceId, Diagnostic> {
+    let images: BTreeMap<String, WorkId> = works
+        .builds
+        .iter()
+        .filter_map(|(id, work)| Some((work.wanted()?.image.clone()?, id.clone())))
+        .collect();
+    let mut found = BTreeMap::new();
+    for service in services {
+        let Some((name, place)) = &service.untagged else { continue };
+        let (Some(build), Some(spec)) = (images.get(name), service.spec()) else { continue };
+        let why =
+            format!("its image is made by builds.{}, and this version does not build images", build.name);
+        let told = not_chosen(&service.id, place.clone(), &why);
+        works.not_run.push(told.clone());
+        let image = ImageSource::Built(build.clone());
+        works.chosen.insert(service.id.clone(), Arc::new(Chosen { spec: spec.clone(), image }));
+        found.insert(service.id.clone(), told);
+    }
+    found
+}

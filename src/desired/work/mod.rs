@@ -1,0 +1,122 @@
+//! What a desired state holds beside services, networks and volumes: jobs, builds, artifacts, whom to tell, and how images are
+//! chosen. Typed, valid by construction, and in canonical form like [`super::spec`].
+
+mod artifact;
+mod build;
+mod image;
+mod job;
+pub mod schedule;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::diagnostic::Diagnostic;
+use super::ident::{ProjectName, ServiceName};
+use super::spec::{ServiceSpec, SourcePlace};
+
+pub use artifact::*;
+pub use build::*;
+pub use image::*;
+pub use job::*;
+
+/// The identity of a job, build, artifact or notification on this host; printed as `project/name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WorkId {
+    pub project: ProjectName,
+    pub name: ServiceName,
+}
+
+impl WorkId {
+    #[must_use]
+    pub fn new(project: &str, name: &str) -> Option<Self> {
+        Some(Self { project: ProjectName::new(project)?, name: ServiceName::new(name)? })
+    }
+}
+
+impl fmt::Display for WorkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.name)
+    }
+}
+
+/// What is wanted of one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work<T> {
+    Wanted(Arc<T>),
+    /// What defines it does not load: leave everything of it as it is. Never empty.
+    Frozen(Vec<Diagnostic>),
+}
+
+impl<T> Work<T> {
+    /// What is wanted, when it loads.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&Arc<T>> {
+        match self {
+            Self::Wanted(spec) => Some(spec),
+            Self::Frozen(_) => None,
+        }
+    }
+}
+
+/// Everything of this kind that is wanted on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Works {
+    pub jobs: BTreeMap<WorkId, Work<JobSpec>>,
+    pub builds: BTreeMap<WorkId, Work<BuildSpec>>,
+    pub artifacts: BTreeMap<WorkId, Work<ArtifactSpec>>,
+    pub notify: BTreeMap<WorkId, Work<NotifySpec>>,
+    /// Services whose image is not said but chosen, or which switch in a way that this version cannot. They are frozen among the services,
+    /// and this is what is wanted of them.
+    pub chosen: BTreeMap<super::ident::ServiceId, Arc<Chosen>>,
+    /// What this version does not run, one warning at each place. Part of no file's faults: the files are right.
+    pub not_run: Vec<Diagnostic>,
+}
+
+impl Works {
+    /// Takes over what another source defines; what is here stands.
+    pub fn join(&mut self, other: Self) {
+        fn add<K: Ord, V>(own: &mut BTreeMap<K, V>, more: BTreeMap<K, V>) {
+            for (key, value) in more {
+                own.entry(key).or_insert(value);
+            }
+        }
+        let Self { jobs, builds, artifacts, notify, chosen, mut not_run } = other;
+        add(&mut self.jobs, jobs);
+        add(&mut self.builds, builds);
+        add(&mut self.artifacts, artifacts);
+        add(&mut self.notify, notify);
+        add(&mut self.chosen, chosen);
+        self.not_run.append(&mut not_run);
+    }
+}
+
+/// A service with all that is known of it before its image is chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its image is the name without a tag.
+    pub spec: ServiceSpec,
+    pub image: ImageSource,
+}
+
+/// A digest over everything that a definition says, but not where it is written: 64 hex digits.
+fn definition<T: Serialize>(what: &str, spec: &T) -> String {
+    let mut digest = Sha256::new();
+    digest.update(format!("evenkeel {what} 1\n"));
+    digest.update(serde_json::to_string(spec).unwrap_or_default());
+    hex::encode(digest.finalize())
+}
+
+/// Whom to tell what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifySpec {
+    /// May hold a token.
+    pub url: super::secret::Sensitive,
+    /// Names of events, `update.*` taken apart; empty: all.
+    pub events: std::collections::BTreeSet<String>,
+    pub headers: BTreeMap<String, super::secret::Sensitive>,
+    pub source: SourcePlace,
+}
