@@ -18,8 +18,9 @@ fn host() -> HostFacts {
 
 fn snapshot(text: &str) -> Snapshot {
     let files = [("shop/it.toml", text), ("shop/.env", "TOKEN=geheim\nHOUR=2\n")];
-    let files =
-        files.map(|(path, text)| (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec())));
+    let files = files.map(|(path, text)| {
+        (RelPath::new(path).unwrap(), FileContent::Read(text.as_bytes().to_vec().into()))
+    });
     Snapshot { root: "/srv/desired".to_owned(), files: files.into(), ..Snapshot::default() }
 }
 
@@ -287,11 +288,11 @@ fn faults_of_jobs_builds_and_artifacts_are_told_at_their_place() {
         ),
         (
             "[builds.a]\ncontext = \".\"\nimage = \"x\"\nargs = { A = \"${git.hsah}\" }",
-            "4:14: error[unset-variable]: variable `git.hsah` is not set",
+            "4:15: error[unknown-built-in]: `git.hsah` is not a built-in variable",
         ),
         (
             "[services.a]\nimage = \"x:1\"\nenvironment = { A = \"${git.hash}\" }",
-            "3:22: error[unset-variable]: variable `git.hash` is not set",
+            "3:22: error[unknown-built-in]: `git.hash` is not a built-in variable",
         ),
         (
             "[artifacts.a]\nfrom = \"builds.b\"\npath = \"/a\"\nto = \"/b/c\"",
