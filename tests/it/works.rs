@@ -135,10 +135,12 @@ fn a_definition_has_a_digest_that_does_not_tell_where_it_is_written() {
     assert_ne!(first, of(&text.replace("x:1", "x:2").replace("\"y\"", "\"z\"").replace("/b/c", "/b/d")));
 }
 
-/// Lines, and what the image is chosen by.
+/// Lines, why they are not run, and what the image is chosen by.
+type Chosen = (&'static str, &'static str, fn(&ImageSource) -> bool);
+
 #[test]
 fn a_service_whose_image_is_chosen_stays_as_it_is_and_says_why() {
-    let rows: [(&str, &str, fn(&ImageSource) -> bool); 7] = [
+    let rows: [Chosen; 7] = [
         (
             "image = \"r\"\nimage_policy = { semver = \">=2.0, <3\", min_age = \"30m\" }\nenvironment = { RELEASE = \"${service.tag}\" }",
             "follow tags",
