@@ -13,6 +13,7 @@ mod output;
 mod rows;
 mod settings;
 mod short_forms;
+mod works;
 
 /// A target: its name, which is that of its corpus, what it asserts, and how many mutations a short run makes of it.
 pub struct Target {
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "output", check: output::check, short_run: 60_000 },
     Target { name: "compose", check: compose::check, short_run: 4_000 },
     Target { name: "format", check: format::check, short_run: 6_000 },
+    Target { name: "works", check: works::check, short_run: 6_000 },
     Target { name: "settings", check: settings::check, short_run: 30_000 },
 ];
 

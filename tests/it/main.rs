@@ -63,6 +63,7 @@ mod server;
 mod source;
 mod store;
 mod supervised;
+mod told_back;
 mod tour;
 mod validate;
 mod without_engine;
