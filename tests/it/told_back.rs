@@ -184,9 +184,12 @@ async fn a_plan_after_an_apply_is_empty() {
             .services
             .iter()
             .flat_map(|plan| &plan.steps)
+            .chain(again.objects.iter().flat_map(|plan| &plan.steps))
+            // A look at the registry that is due changes nothing by itself.
+            .filter(|step| !step.step.starts_with("pull "))
             .map(|step| format!("{} ({})", step.step, step.cause))
             .collect();
-        assert!(!again.pending(), "{name}\n{left:#?}\n{:#?}", report.services);
+        assert!(left.is_empty(), "{name}\n{left:#?}\n{:#?}", report.services);
         let differs: Vec<_> = again.services.iter().filter(|plan| !plan.differences.is_empty()).collect();
         assert!(differs.is_empty(), "{name}\n{differs:#?}");
         empty += 1;
