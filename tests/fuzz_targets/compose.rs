@@ -34,7 +34,7 @@ pub fn check(input: &[u8]) {
                 let toml = document.toml();
                 super::format::rests(&toml).unwrap_or_else(|why| panic!("{why}\n{toml}"));
                 let files = [("shop/compose.toml".to_owned(), toml.into_bytes())];
-                load(&super::load::snapshot(&files), &super::load::host());
+                let _state = load(&super::load::snapshot(&files), &super::load::host());
             }
         }
     }

@@ -33,6 +33,7 @@ pub fn host() -> HostFacts {
         engine_version: Some("20.10.24".to_owned()),
         platform: Some(Platform { os: "linux".to_owned(), architecture: "x86_64".to_owned() }),
         home: Some("/root".to_owned()),
+        ..HostFacts::default()
     }
 }
 

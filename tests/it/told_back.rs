@@ -70,6 +70,7 @@ fn creation(id: &ServiceId, spec: &ServiceSpec) -> Creation {
             image_ref: spec.container.image.clone(),
             image_digest: None,
             source: spec.source.label(),
+            hook: None,
         },
         spec: spec.container.clone(),
         image,

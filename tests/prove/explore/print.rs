@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use evenkeel::engine::sim::{Container, Host};
 use evenkeel::state::decide::Limits;
 use evenkeel::state::observed::{ContainerId, EngineSession};
-use evenkeel::state::record::{Attempts, Memo, Record, RevisionVerdict};
+use evenkeel::state::record::{Applied, Attempts, Memo, Record, RevisionVerdict};
 use evenkeel::state::time::{EngineStamp, Mono};
 
 use super::world::{Scenario, World};
@@ -199,6 +199,12 @@ impl Printer<'_> {
             containers,
             watch,
             started_under,
+            told,
+            adopted,
+            applied,
+            drift,
+            replaced,
+            replaced_for,
             source: _,
             sequence: _,
         } = record;
@@ -236,6 +242,26 @@ impl Printer<'_> {
             let rank = self.rank(id);
             self.add((102, rank));
         }
+        for (id, files) in told {
+            let rank = self.rank(id);
+            self.add((103, rank, files));
+        }
+        for (mark, ids) in [(104, adopted), (105, replaced)] {
+            for (id, text) in ids {
+                let rank = self.rank(id);
+                self.add((mark, rank, text));
+            }
+        }
+        // Of what is in effect a specification here differs in the restart policy and the networks only.
+        for (id, Applied { live, networks }) in applied {
+            let rank = self.rank(id);
+            self.add((106, rank, networks, format!("{:?}", live.restart), live.networks.len()));
+        }
+        self.add((drift.len(), replaced_for.len()));
+        for (path, at) in replaced_for {
+            self.add(path);
+            self.stamp(Some(*at));
+        }
     }
 
     fn memo(&mut self, memo: &Memo) {
@@ -253,9 +279,14 @@ impl Printer<'_> {
             remade,
             slot_passed_at,
             hooks,
+            fights,
             rollout_since: _,
         } = memo;
         self.add(hooks.len());
+        for (group, fight) in fights {
+            self.add((*group as u8, fight.count.min(12)));
+            self.ago(fight.last, 3_600_000);
+        }
         for (id, window) in gates {
             let rank = self.rank(id);
             self.add((rank, window.passed, window.ended, window.restart_count.min(12)));
