@@ -145,7 +145,8 @@ async fn through(way: &Way, mut request: AdoptRequest, args: &AdoptArgs) -> i32 
     if !args.json {
         show(&shown);
     }
-    if !args.yes && !(!args.json && agreed(&shown)) {
+    let consent = args.yes || (!args.json && agreed(&shown));
+    if !consent {
         note!("nothing was adopted; without being asked: evenkeel adopt {} --yes", shown.project);
         return code::REFUSED;
     }

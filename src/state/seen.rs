@@ -339,7 +339,8 @@ fn isolation(spec: &mut ContainerSpec, wanted: &ContainerSpec, baked: &Baked, sc
         all.iter().filter(usual).map(|option| security(option)).collect()
     };
     let (asked, given) = (options(&wanted.security_opt), options(&baked.security_opt));
-    if if everything { asked != given } else { !asked.is_subset(&given) } {
+    let differs = if everything { asked != given } else { !asked.is_subset(&given) };
+    if differs {
         spec.security_opt = given;
     }
     let sorted = |list: &[String]| -> BTreeSet<String> { list.iter().cloned().collect() };

@@ -138,7 +138,7 @@ fn inspected(creation: &Creation, old: bool) -> answers::Container {
     let defaults = creation.image.defaults.clone().unwrap();
     let set = |config: &Value, key: &str| config.get(key).is_some_and(|value| !value.is_null());
     let own_entrypoint = body["Entrypoint"].as_array().is_some_and(|words| !words.is_empty());
-    if !body["Cmd"].as_array().is_some_and(|words| !words.is_empty()) && !own_entrypoint {
+    if body["Cmd"].as_array().is_none_or(Vec::is_empty) && !own_entrypoint {
         config["Cmd"] = json!(defaults.command);
     }
     if !set(&body, "Entrypoint") {

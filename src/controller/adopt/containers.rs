@@ -83,7 +83,7 @@ fn sorted(
         let Some(service) = service.as_deref().and_then(ServiceName::new) else { continue };
         let id = ServiceId { project: project.clone(), service };
         let said = |key: &str| row.labels.get(key).map(String::as_str).unwrap_or_default();
-        if row.labels.get(label::OWNER).is_some() {
+        if row.labels.contains_key(label::OWNER) {
             if said(label::OWNER) == host.owner {
                 owned.insert(id);
             } else {
