@@ -70,6 +70,27 @@ impl<T: JsonSchema> JsonSchema for TextOr<T> {
     }
 }
 
+/// A list of tables, or one table that stands for a list of one.
+#[derive(Debug, Clone)]
+pub struct TableOrList<T>(std::marker::PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for TableOrList<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("TableOrList{}", T::schema_name()).into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({
+            "if": { "type": "array" },
+            "then": { "type": "array", "items": one },
+            "else": one,
+        })
+    }
+}
+
 /// A list of names, or a table with an entry per name.
 #[derive(Debug, Clone)]
 pub struct NamesOr<T>(std::marker::PhantomData<T>);

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 
+use super::forms::TableOrList;
 use super::value::*;
 
 /// A step before a new version: a container of its own, with the service's image, environment, volumes and networks.
@@ -47,15 +48,15 @@ pub struct LifecycleHook {
 #[schemars(deny_unknown_fields)]
 pub struct Hooks {
     /// Before the first act of an update, in the container that serves. One that fails is a failed update.
-    pub before_update: Option<Vec<UpdateHook>>,
+    pub before_update: Option<TableOrList<UpdateHook>>,
     /// When the new container has proved itself and before the old one goes, in the new one. One that fails is a failed update.
-    pub before_switch: Option<Vec<UpdateHook>>,
+    pub before_switch: Option<TableOrList<UpdateHook>>,
     /// When the new one counts, in it.
-    pub after_update: Option<Vec<UpdateHook>>,
+    pub after_update: Option<TableOrList<UpdateHook>>,
     /// When the previous one serves again after a failed update, in it.
-    pub after_rollback: Option<Vec<UpdateHook>>,
+    pub after_rollback: Option<TableOrList<UpdateHook>>,
     /// When an update has failed, in the container that serves.
-    pub on_failure: Option<Vec<UpdateHook>>,
+    pub on_failure: Option<TableOrList<UpdateHook>>,
 }
 
 /// A command in the service's container, or in one of its own.

@@ -136,11 +136,11 @@ pub struct Service {
     /// How evenkeel itself finds out that it works, where there is no healthcheck.
     pub probe: Option<Probe>,
     /// Run once for every new version before any container of it, in a container of its own: `[{ command = "./migrate" }]`.
-    pub pre_start: Option<Vec<PreStartHook>>,
+    pub pre_start: Option<TableOrList<PreStartHook>>,
     /// Run in every container that evenkeel has started.
-    pub post_start: Option<Vec<LifecycleHook>>,
+    pub post_start: Option<TableOrList<LifecycleHook>>,
     /// Run in every container that evenkeel is about to stop, within its grace period.
-    pub pre_stop: Option<Vec<LifecycleHook>>,
+    pub pre_stop: Option<TableOrList<LifecycleHook>>,
     /// Run around an update.
     pub hooks: Option<Hooks>,
     /// Never remove it, and replace it only after `evenkeel approve`.
