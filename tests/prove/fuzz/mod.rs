@@ -78,6 +78,7 @@ targets! {
     nothing_that_a_terminal_obeys_gets_through "output",
     no_compose_file_becomes_anything_but_toml "compose",
     layout_changes_no_meaning "format",
+    no_schedule_range_or_job_is_taken_for_another "works",
     settings_are_sane_or_say_what_is_wrong "settings",
 }
 
