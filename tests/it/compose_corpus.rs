@@ -22,7 +22,7 @@ fn shared() -> PathBuf {
 }
 
 /// The compose files; none where there are none.
-fn corpus() -> Vec<PathBuf> {
+pub fn corpus() -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(shared().join("corpus/dev")) else { return Vec::new() };
     let mut all: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     all.retain(|path| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml"));
@@ -47,7 +47,7 @@ fn each<T: Send>(files: &[PathBuf], each: impl Fn(&Path) -> T + Sync) -> Vec<T> 
 }
 
 /// Documents of a file as TOML, with the slugs of the notes.
-fn converted(file: &Path) -> Result<(Vec<String>, Vec<String>), String> {
+pub fn converted(file: &Path) -> Result<(Vec<String>, Vec<String>), String> {
     let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
     let name = file.file_name().unwrap().to_string_lossy();
     let (documents, notes) =

@@ -155,11 +155,20 @@ impl Place {
         Fault { start, end: start + text.len(), message, label }
     }
 
+    fn missing(&self, start: usize, text: &str) -> Fault {
+        self.fault(start, text, format!("a value of the {} is missing", self.name))
+    }
+
     /// Reads one field: a list of values, ranges and steps. Returns it with numbers for names.
     fn read(&self, number: usize, start: usize, field: &str) -> Result<String, Fault> {
         let mut at = start;
         let mut items = Vec::new();
         for item in field.split(',') {
+            if item.is_empty() {
+                // It has no text to point at: the comma before it has, or else the one behind.
+                let comma = if at > start { at - 1 } else { at };
+                return Err(self.missing(comma, ","));
+            }
             items.push(self.item(number, at, item)?);
             at += item.len() + 1;
         }
@@ -167,10 +176,6 @@ impl Place {
     }
 
     fn item(&self, number: usize, at: usize, item: &str) -> Result<String, Fault> {
-        if item.is_empty() {
-            // An empty text has nothing to point at: the comma before or behind it.
-            return Err(self.fault(at, ",", format!("a value of the {} is missing", self.name)));
-        }
         if let Some(special) = self.special(number, at, item)? {
             return Ok(special);
         }
@@ -180,6 +185,7 @@ impl Place {
         };
         let canonical = match base.split_once('-') {
             _ if base == "*" => base.to_owned(),
+            Some((first, last)) if first.is_empty() || last.is_empty() => return Err(self.missing(at, base)),
             Some((first, last)) => {
                 let (low, mut high) = (self.value(at, first)?, self.value(at + first.len() + 1, last)?);
                 if number == WEEKDAY && high == 0 {
@@ -221,13 +227,6 @@ impl Place {
         if let Some(index) = self.names.iter().position(|name| *name == lower) {
             return Ok(u32::try_from(index).unwrap_or_default() + self.least);
         }
-        if text.is_empty() {
-            return Err(self.fault(
-                at.saturating_sub(1),
-                "-",
-                format!("a value of the {} is missing", self.name),
-            ));
-        }
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             let mut fault = self.fault(at, text, format!("`{text}` is not a {}", self.name));
             if let Some(near) = nearest(&lower, self.names.iter().copied()) {
@@ -247,6 +246,9 @@ impl Place {
     /// `L`, `LW` and `15W` of days, `5L` and `5#2` of weekdays, `?` for any of both.
     fn special(&self, number: usize, at: usize, item: &str) -> Result<Option<String>, Fault> {
         let upper = item.to_ascii_uppercase();
+        if matches!(upper.as_str(), "W") || upper.starts_with('#') {
+            return Err(self.missing(at, item));
+        }
         match number {
             DAY | WEEKDAY if upper == "?" => Ok(Some("*".to_owned())),
             DAY if upper == "L" || upper == "LW" => Ok(Some(upper)),
