@@ -250,12 +250,18 @@ fn surroundings<'r>(
         };
         whole.seen.get(&id).map_or(unknown, |seen| seen.progress.clone())
     };
+    let tied = lookups.tied.iter().filter_map(|name| {
+        let id = ServiceId { project: id.project.clone(), service: name.clone() };
+        let seen = whole.seen.get(&id)?;
+        Some((name.clone(), status::parent(&seen.observed, &seen.record)?.id))
+    });
     let parent = lookups.parent.as_ref().and_then(|id| whole.seen.get(id));
     Surroundings {
         session: EngineSession::default(),
         recorded: &record.containers,
         dependencies: lookups.dependencies.iter().map(|name| (name.clone(), dependency(name))).collect(),
         parent: parent.and_then(|seen| status::parent(&seen.observed, &seen.record)).map(|parent| parent.id),
+        tied: tied.collect(),
         disk_free: whole.facts.as_ref().and_then(|facts| free_bytes(Path::new(&facts.root_dir))),
     }
 }

@@ -28,6 +28,8 @@ pub struct Surroundings<'a> {
     pub dependencies: BTreeMap<ServiceName, DependencyState>,
     /// The container whose network namespace is shared, as that service's own last pass saw it.
     pub parent: Option<ContainerId>,
+    /// The same for other services whose containers are named in the request.
+    pub tied: BTreeMap<ServiceName, ContainerId>,
     /// Free bytes where the engine keeps its files.
     pub disk_free: Option<u64>,
 }
@@ -47,6 +49,7 @@ pub struct Scenery {
     images: Images,
     networks: BTreeMap<String, Vec<ObservedNetwork>>,
     volumes: BTreeMap<String, Option<ObservedVolume>>,
+    mounted_images: BTreeMap<String, bool>,
 }
 
 impl Scenery {
@@ -117,18 +120,24 @@ impl Scenery {
     }
 
     async fn look(engine: &dyn Observe, session: EngineSession, lookups: &Lookups) -> Result<Self> {
-        let (images, networks, volumes) = try_join!(
+        let mounted = lookups.mounted_images.iter().map(|reference| async move {
+            Ok((reference.clone(), engine.inspect_image(reference).await?.is_some()))
+        });
+        let (images, networks, volumes, mounted_images) = try_join!(
             images(engine, lookups),
             networks(engine, &lookups.networks),
             volumes(engine, &lookups.volumes),
+            try_join_all(mounted),
         )?;
-        Ok(Self { at: None, carried: false, session, lookups: lookups.clone(), images, networks, volumes })
+        let mounted_images = mounted_images.into_iter().collect();
+        let lookups = lookups.clone();
+        Ok(Self { at: None, carried: false, session, lookups, images, networks, volumes, mounted_images })
     }
 
     /// The same things are looked for, of the same engine. An image that the record keeps since then is one that was seen under its
     /// reference.
     fn serves(&self, session: EngineSession, lookups: &Lookups) -> bool {
-        let Lookups { image, kept_images, keep_repository, networks, volumes, .. } = lookups;
+        let Lookups { image, kept_images, keep_repository, networks, volumes, mounted_images, .. } = lookups;
         let known = |id: &ImageId| {
             self.lookups.kept_images.contains(id) || self.images.0.as_ref().is_some_and(|seen| seen.id == *id)
         };
@@ -137,6 +146,7 @@ impl Scenery {
             && self.lookups.keep_repository == *keep_repository
             && self.lookups.networks == *networks
             && self.lookups.volumes == *volumes
+            && self.lookups.mounted_images == *mounted_images
             && kept_images.iter().all(known)
     }
 
@@ -182,12 +192,16 @@ pub async fn observe_again(
             None => Scenery::look(engine, known.session, lookups).await,
         }
     };
-    let (containers, around, parent, execs, hook_images) = try_join!(
+    let tied = known.tied.iter().map(|(name, id)| async move {
+        Ok(parent(engine, Some(id)).await?.map(|found| (name.clone(), found)))
+    });
+    let (containers, around, parent, execs, hook_images, tied) = try_join!(
         containers(engine, owner, id, lookups, known.recorded),
         around,
         parent(engine, known.parent.as_ref()),
         execs(engine, &lookups.execs),
         hook_images(engine, &lookups.hook_images),
+        try_join_all(tied),
     )?;
     let (containers, name_holders) = containers;
     let (hooks, containers) = containers.into_iter().partition(|found| found.labels.hook.is_some());
@@ -204,6 +218,8 @@ pub async fn observe_again(
         networks: around.networks.clone(),
         volumes: around.volumes.clone(),
         parent,
+        tied: tied.into_iter().flatten().collect(),
+        mounted_images: around.mounted_images.clone(),
         foreign: BTreeMap::new(),
         dependencies: known.dependencies,
         disk_free: known.disk_free,
@@ -385,6 +401,7 @@ async fn parent(engine: &dyn Observe, container: Option<&ContainerId>) -> Result
         running: container.status == ContainerStatus::Running,
         started_at: container.started_at,
         id: container.id,
+        name: container.name,
     }))
 }
 

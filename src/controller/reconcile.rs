@@ -350,12 +350,17 @@ impl Pass<'_> {
             });
             (name.clone(), state)
         });
+        let tied = wanted.tied.iter().filter_map(|name| {
+            let parent = self.host.board.entry(&sibling(name))?.parent?;
+            Some((name.clone(), parent.id))
+        });
         let entry = wanted.parent.as_ref().and_then(|id| self.host.board.entry(id));
         Surroundings {
             session: self.host.session(),
             recorded: &record.containers,
             dependencies: dependencies.collect(),
             parent: entry.and_then(|entry| entry.parent).map(|parent| parent.id),
+            tied: tied.collect(),
             disk_free: (self.host.disk_free)(),
         }
     }

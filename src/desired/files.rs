@@ -11,11 +11,13 @@ use super::node::{Node, Table, Value};
 use super::parse;
 use super::snapshot::{FileContent, RelPath, Snapshot};
 
+mod include;
+
 /// The fleet-wide file, at the root only.
 pub const FLEET: &str = "fleet.toml";
 
 /// One state file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StateFile {
     pub path: String,
     pub folder: String,
@@ -26,6 +28,10 @@ pub(super) struct StateFile {
     pub refines: bool,
     /// It could not be read as TOML; `table` is what could be recovered.
     pub broken: bool,
+    /// `on_hosts` of the files that include it: it holds where they do.
+    pub selectors: Vec<Node>,
+    /// Files of other projects that its services extend, with what is in them.
+    pub bases: Vec<(String, Arc<Table>)>,
 }
 
 /// The state files, what is wrong with them as TOML, and where each project lives.
@@ -75,13 +81,14 @@ impl Text {
 pub(super) fn sort(snapshot: &Snapshot, texts: &mut Texts) -> Files {
     let mut files = Files::default();
     let mut now = Texts::new();
+    let mut before = std::mem::take(texts);
     for (path, content) in &snapshot.files {
         let is_state = match content {
             FileContent::Read(_) => path.file_name().ends_with(".toml"),
             FileContent::Unreadable(_) => looks_like_state(path),
         };
         if is_state && !is_left_out(path) {
-            let known = texts.remove(path).filter(|text| text.content == *content);
+            let known = before.remove(path).filter(|text| text.content == *content);
             now.insert(path.clone(), known.unwrap_or_else(|| Arc::new(Text::of(path, content))));
         }
     }
@@ -109,9 +116,12 @@ pub(super) fn sort(snapshot: &Snapshot, texts: &mut Texts) -> Files {
             table: Arc::clone(&text.table),
             refines,
             broken,
+            selectors: Vec::new(),
+            bases: Vec::new(),
         });
     }
     files.find_homes(&names);
+    include::resolve(snapshot, texts, before, &mut files);
     files
 }
 

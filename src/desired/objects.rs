@@ -7,7 +7,8 @@ use super::files::{StateFile, items};
 use super::ident::ProjectName;
 use super::merge;
 use super::node::{Entry, Node, Value};
-use super::suggest::nearest;
+
+mod extends;
 
 /// Something a project defines, merged, before variables are replaced.
 #[derive(Debug, Clone)]
@@ -121,7 +122,7 @@ pub(super) fn gather(
             }
         }
     }
-    extend_all(project, files, &mut objects.services, diagnostics);
+    extends::resolve(project, files, &mut objects.services, diagnostics);
     objects
 }
 
@@ -208,97 +209,4 @@ fn clear_one(known: &mut BTreeMap<String, Object>, below: &str, file: &str) -> b
         }
         cleared
     })
-}
-
-/// Resolves every `extends`.
-fn extend_all(
-    project: &ProjectName,
-    files: &[&StateFile],
-    services: &mut BTreeMap<String, Object>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let extends =
-        |object: &Object| object.node.as_table().is_some_and(|table| table.get("extends").is_some());
-    let names: Vec<String> =
-        services.iter().filter(|(_, object)| extends(object)).map(|(name, _)| name.clone()).collect();
-    let paths: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-    for name in names {
-        let mut open = Vec::new();
-        extend(project, &paths, services, &name, &mut open, diagnostics);
-    }
-}
-
-/// Resolves the `extends` of one service, and first that of the one it extends.
-fn extend(
-    project: &ProjectName,
-    paths: &BTreeSet<&str>,
-    services: &mut BTreeMap<String, Object>,
-    name: &str,
-    open: &mut Vec<String>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let Some(object) = services.get_mut(name) else { return };
-    let Value::Table(table) = &mut object.node.value else { return };
-    let Some(entry) = table.remove("extends") else { return };
-    open.push(name.to_owned());
-    let Some(base) = base_of(&entry, paths, diagnostics) else { return };
-    if open.contains(&base) {
-        let way = open.join(" -> ");
-        let message = format!("services extend each other: {way} -> {base}");
-        diagnostics.push(Diagnostic::error("extends-cycle", entry.value.span, message, "leads back"));
-        return;
-    }
-    if !services.contains_key(&base) {
-        let message = format!("no service `{}` in project `{project}`", base.escape_debug());
-        let label = match nearest(&base, services.keys().map(String::as_str)) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => "nothing to extend".to_owned(),
-        };
-        diagnostics.push(Diagnostic::error("unknown-extends", entry.value.span, message, label));
-        return;
-    }
-    extend(project, paths, services, &base, open, diagnostics);
-    let Some(base) = services.get(&base).cloned() else { return };
-    let Some(object) = services.get_mut(name) else { return };
-    if let (Value::Table(own), Value::Table(mut table)) = (&mut object.node.value, base.node.value) {
-        table.header = own.header.clone();
-        // Where a service runs and when it is switched on is its own affair.
-        table
-            .entries
-            .retain(|entry| !matches!(entry.key.as_str(), "on_hosts" | "profiles" | "container_name"));
-        merge::refine(&mut table, own);
-        *own = table;
-    }
-    object.files.extend(base.files);
-}
-
-/// The service an `extends` names.
-fn base_of(entry: &Entry, paths: &BTreeSet<&str>, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
-    let mut refuse = |span: &Span, message: String, label: &str| {
-        diagnostics.push(Diagnostic::error("bad-extends", span.clone(), message, label));
-        None
-    };
-    let Some(table) = entry.value.as_table() else {
-        return match entry.value.as_str() {
-            Some(name) => Some(name.to_owned()),
-            None => {
-                let message = format!("`extends` takes the name of a service, not {}", entry.value.kind());
-                refuse(&entry.value.span, message, "a name, or { service = \"...\" }")
-            }
-        };
-    };
-    if let Some(file) = table.get("file") {
-        let folder = file.value.span.file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let path = file.value.as_str().and_then(|text| super::files::join(folder, text));
-        if !path.is_some_and(|path| paths.contains(path.as_str())) {
-            let message = "`extends` reaches only files of its own project in this version".to_owned();
-            return refuse(&file.value.span, message, "not one of them");
-        }
-    }
-    match table.get("service").and_then(|service| service.value.as_str()) {
-        Some(name) => Some(name.to_owned()),
-        None => {
-            refuse(&entry.value.span, "`extends` does not say which service".to_owned(), "service = \"...\"")
-        }
-    }
 }

@@ -9,7 +9,7 @@ use super::spec::{DriftAction, DriftGroup};
 use super::suggest::nearest;
 
 /// Keys of any state file.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 18] = [
     "services",
     "networks",
     "volumes",
@@ -27,13 +27,11 @@ const KNOWN: [&str; 17] = [
     "override",
     "reset",
     "on_hosts",
+    "include",
 ];
 
 /// Keys of fleet.toml alone.
 const FLEET_ONLY: [&str; 2] = ["hosts", "ignore"];
-
-/// Tables of the language that a later version brings. Dropping them silently would be a lie.
-const LATER: [&str; 1] = ["include"];
 
 /// Reports everything at the top of a file that is not understood.
 pub(super) fn check(file: &StateFile, diagnostics: &mut Vec<Diagnostic>) {
@@ -81,10 +79,6 @@ fn check_entry(file: &StateFile, entry: &Entry, diagnostics: &mut Vec<Diagnostic
             return;
         }
         _ if KNOWN.contains(&key) || FLEET_ONLY.contains(&key) || key.starts_with("x-") => return,
-        _ if LATER.contains(&key) => {
-            diagnostics.push(not_yet(key, &entry.key_span));
-            return;
-        }
         _ => {
             diagnostics.push(unknown_top(entry));
             return;
@@ -122,7 +116,7 @@ pub(super) fn is_foreign(table: &Table) -> bool {
     !table.entries.is_empty()
         && table.entries.iter().all(|entry| {
             let key = entry.key.as_str();
-            let all = || KNOWN.into_iter().chain(FLEET_ONLY).chain(LATER);
+            let all = || KNOWN.into_iter().chain(FLEET_ONLY);
             !key.starts_with("x-") && !all().any(|known| known == key) && nearest(key, all()).is_none()
         })
 }
@@ -140,7 +134,7 @@ fn foreign(table: &Table) -> Option<Diagnostic> {
 
 fn unknown_top(entry: &Entry) -> Diagnostic {
     let message = format!("unknown key `{}` at the top of the file", entry.key.escape_debug());
-    let all = KNOWN.into_iter().chain(FLEET_ONLY).chain(LATER);
+    let all = KNOWN.into_iter().chain(FLEET_ONLY);
     let label = match nearest(&entry.key, all) {
         Some(known) => format!("did you mean `{known}`?"),
         None => "not a key of a state file".to_owned(),
@@ -314,7 +308,11 @@ fn guard(node: &Node, root: Option<&mut DesiredState>, diagnostics: &mut Vec<Dia
                 let message = "`policy.guard.unmanaged` is \"ignore\" or \"report\"";
                 diagnostics.push(Diagnostic::error("bad-choice", span, message, "not one of the two"));
             }
-            ("api_socket", _) => diagnostics.push(without_effect(&place, &entry.key_span)),
+            ("api_socket", Value::Boolean(_)) => {}
+            ("api_socket", _) => {
+                let message = format!("`{place}` takes true or false, not {}", entry.value.kind());
+                diagnostics.push(Diagnostic::error("bad-type", span, message, "write true or false"));
+            }
             (key, _) if key.starts_with("x-") => {}
             (key, _) => diagnostics.push(unknown_key(
                 key,

@@ -95,6 +95,13 @@ impl<'a> ProjectScope<'a> {
         policy
     }
 
+    /// `[policy.guard] api_socket = true`, which only the root's files can say.
+    pub fn api_socket(&self) -> bool {
+        let root = self.levels.last().filter(|level| level.folder.is_empty());
+        let guard = root.and_then(|level| level.policy.get("guard")?.value.as_table()?.get("api_socket"));
+        guard.is_some_and(|entry| entry.value.value == Value::Boolean(true))
+    }
+
     fn allowed(&self, name: &str) -> bool {
         let listed = self.policy("env_allow").map(items).unwrap_or_default();
         listed.iter().filter_map(Node::as_str).any(|pattern| match pattern.strip_suffix('*') {

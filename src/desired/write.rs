@@ -220,6 +220,8 @@ fn limits(out: &mut Writer, limits: &Resources) {
         cpu_shares,
         cpu_period,
         cpu_quota,
+        cpu_rt_period,
+        cpu_rt_runtime,
         cpuset,
         pids,
     } = limits;
@@ -235,6 +237,8 @@ fn limits(out: &mut Writer, limits: &Resources) {
     number("cpu_shares", cpu_shares.map(|shares| shares.to_string()));
     number("cpu_period", cpu_period.map(|micros| micros.to_string()));
     number("cpu_quota", cpu_quota.map(|micros| micros.to_string()));
+    number("cpu_rt_period", cpu_rt_period.map(|micros| micros.to_string()));
+    number("cpu_rt_runtime", cpu_rt_runtime.map(|micros| micros.to_string()));
     number("pids_limit", pids.map(|pids| pids.to_string()));
     out.text("cpuset", cpuset.as_ref());
 }

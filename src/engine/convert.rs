@@ -7,6 +7,7 @@ pub mod answers;
 pub mod baked;
 pub mod create;
 pub mod events;
+mod extra;
 pub mod labels;
 pub mod mounts;
 pub mod network;

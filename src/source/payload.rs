@@ -1,5 +1,5 @@
-//! Which files besides TOML and `.env` belong to the desired state: those that `env_file`, `label_file`, a seccomp profile, and the
-//! definitions of secrets and configs name.
+//! Which files besides TOML and `.env` belong to the desired state: those that `env_file`, `label_file`, `include`, `extends`, a seccomp
+//! profile, and the definitions of secrets and configs name.
 //!
 //! Reading more would let every log or database file below the directory count as a change of the desired state. This looks
 //! for these keys and judges nothing: the loader does that.
@@ -10,7 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::desired::snapshot::RelPath;
 
-const KEYS: [&str; 2] = ["env_file", "label_file"];
+const KEYS: [&str; 3] = ["env_file", "label_file", "include"];
+/// Names a file in its table's `file`.
+const EXTENDS: &str = "extends";
 /// Its entries name a file only as `seccomp=<file>` (or with Compose's older colon).
 const OPTIONS: &str = "security_opt";
 /// Tables at the top whose entries name a file, and the keys under which they do.
@@ -42,7 +44,7 @@ impl Named {
 /// The files that the TOML in `folder` names. Text with syntax errors gives what could be read of it.
 pub(super) fn named(folder: &str, text: &str) -> BTreeSet<Named> {
     let mut found = BTreeSet::new();
-    if KEYS.iter().chain([&OPTIONS]).chain(&DEFINITIONS).any(|key| text.contains(key)) {
+    if KEYS.iter().chain([&OPTIONS, &EXTENDS]).chain(&DEFINITIONS).any(|key| text.contains(key)) {
         let (table, _) = DeTable::parse_recoverable(text);
         search(folder, table.get_ref(), DEPTH, &mut found);
         definitions(folder, table.get_ref(), &mut found);
@@ -56,6 +58,10 @@ fn search(folder: &str, table: &DeTable<'_>, depth: usize, found: &mut BTreeSet<
             collect(folder, value.get_ref(), found);
         } else if key.get_ref().as_ref() == OPTIONS {
             profiles(folder, value.get_ref(), found);
+        } else if let (DeValue::Table(inner), true) = (value.get_ref(), key.get_ref().as_ref() == EXTENDS) {
+            if let Some(DeValue::String(text)) = inner.get("file").map(toml::Spanned::get_ref) {
+                found.extend(place(folder, text));
+            }
         } else if let (DeValue::Table(inner), Some(depth)) = (value.get_ref(), depth.checked_sub(1)) {
             search(folder, inner, depth, found);
         }
@@ -163,6 +169,18 @@ mod tests {
         check("x", "[services.web]\nenv_file = [{ path = 'a', required = false }, 'b']", &["x/a", "x/b"]);
         check("x", "[services.web]\nlabel_file = 'labels'", &["x/labels"]);
         check("x", "[defaults.services]\nenv_file = '../common.txt'", &["common.txt"]);
+    }
+
+    #[test]
+    fn files_that_are_included_or_extended_are_found() {
+        check(
+            "shop",
+            "include = ['../_common/db.toml', { path = 'x.toml' }]",
+            &["_common/db.toml", "shop/x.toml"],
+        );
+        let extends =
+            "[services.a]\nextends = { file = '_base.toml', service = 'a' }\n[services.b]\nextends = 'a'";
+        check("shop", extends, &["shop/_base.toml"]);
     }
 
     #[test]

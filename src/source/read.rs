@@ -293,8 +293,18 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Reads the files that the TOML read so far names.
+    /// Reads the files that the TOML read so far names, and those that these name.
     fn read_named(&mut self) -> Result<(), Stop> {
+        loop {
+            let before = self.files.len();
+            self.read_named_once()?;
+            if self.files.len() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    fn read_named_once(&mut self) -> Result<(), Stop> {
         let named: BTreeSet<Named> = self.facts.values().flat_map(Fact::named).cloned().collect();
         let mut wanted = BTreeSet::new();
         for name in named {

@@ -230,9 +230,10 @@ pub fn live_of(
         if !extra.is_empty() || !known.iter().all(|alias| at.aliases.contains(alias)) {
             endpoint.aliases = at.aliases.difference(&usual).cloned().collect();
         }
-        for (asked, seen) in
-            [(&mut endpoint.ipv4_address, &at.ipv4_address), (&mut endpoint.ipv6_address, &at.ipv6_address)]
-        {
+        for (asked, seen) in [
+            (&mut endpoint.ipv4_address, &at.settings.ipv4_address),
+            (&mut endpoint.ipv6_address, &at.settings.ipv6_address),
+        ] {
             asked.clone_from(seen);
         }
         networks.insert(name.clone(), endpoint);

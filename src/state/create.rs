@@ -3,13 +3,14 @@
 use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
 use super::live;
-use super::observed::{ImageFacts, NameHolder, ObservedService, OwnLabels};
+use super::observed::{ContainerId, ImageFacts, NameHolder, ObservedService, OwnLabels};
 use super::plan::{Creation, Step};
 use super::record::KeptRevision;
 use super::roll::{Roll, Slot, View};
 use super::target;
-use crate::desired::ident::ServiceId;
+use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::spec::{MountSource, NetworkMode, ServiceSpec};
+use std::collections::BTreeMap;
 
 /// The image of a kept revision, if it is on the host.
 pub(super) fn image_of<'a>(observed: &'a ObservedService, kept: &KeptRevision) -> Option<&'a ImageFacts> {
@@ -25,6 +26,9 @@ impl<'a> Pass<'a> {
         let Some(image) = image_of(self.inputs.observed, roll.kept).cloned() else {
             return self.fetch_again(roll);
         };
+        if let Some(missing) = self.missing_mounted_image(roll) {
+            return self.fetch(&missing, None, "a mounted image", "it mounts this image");
+        }
         let name = match self.free_name(slot, roll) {
             Ok(name) => name,
             Err(condition) => return Slot::Down(condition),
@@ -51,6 +55,7 @@ impl<'a> Pass<'a> {
             labels,
             network_ids: self.network_ids_of(roll.spec()),
             parent: self.parent_of(roll.spec()),
+            tied: self.tied_to(roll.spec()),
             inherited: inherited(kept, &image, view),
             image,
         };
@@ -86,6 +91,22 @@ impl<'a> Pass<'a> {
         }
     }
 
+    pub(super) fn tied_to(&self, spec: &ServiceSpec) -> BTreeMap<ServiceName, ContainerId> {
+        let tied = &self.inputs.observed.tied;
+        let of = |name: &ServiceName| Some((name.clone(), tied.get(name)?.id.clone()));
+        spec.container.extra.ties().filter_map(|(name, _)| of(name)).collect()
+    }
+
+    /// An image that is mounted and not on the host.
+    fn missing_mounted_image(&self, roll: &Roll<'_>) -> Option<String> {
+        let here = &self.inputs.observed.mounted_images;
+        let mut references = roll.spec().container.mounts.values().filter_map(|mount| match &mount.source {
+            MountSource::Image { reference, .. } => Some(reference),
+            _ => None,
+        });
+        references.find(|reference| here.get(*reference) != Some(&true)).cloned()
+    }
+
     /// The tag that keeps the image of a revision on the host (I11).
     pub(super) fn keep_image(&mut self, kept: &KeptRevision) {
         let tag = kept.id.short().to_owned();
@@ -100,6 +121,12 @@ impl<'a> Pass<'a> {
     fn fetch_again(&mut self, roll: &Roll<'_>) -> Slot {
         let kept = roll.kept;
         let image = kept.digest.clone().unwrap_or_else(|| kept.spec.container.image.clone());
+        let platform = kept.spec.container.platform.clone();
+        self.fetch(&image, platform, "its image", "its image is gone from this host")
+    }
+
+    /// Pulls an image that a container cannot be made without; not more often than a registry likes.
+    fn fetch(&mut self, image: &str, platform: Option<String>, what: &str, why: &str) -> Slot {
         let now = self.inputs.now.mono;
         let due = match &self.memo.pull {
             Some(trouble) => trouble.last.after(target::backoff_ms(trouble.count, 300_000)),
@@ -107,16 +134,15 @@ impl<'a> Pass<'a> {
         };
         let text = match &self.memo.pull {
             Some(trouble) => {
-                format!("its image {image} is gone from this host and cannot be pulled: {}", trouble.text)
+                format!("{what} {image} is not on this host and cannot be pulled: {}", trouble.text)
             }
-            None => format!("its image {image} is gone from this host"),
+            None => format!("{what} {image} is not on this host"),
         };
         if now < due {
             self.look_at(due);
             return Slot::Down(Condition::new(ConditionKind::Failed, "NoFallback", text));
         }
-        let platform = kept.spec.container.platform.clone();
-        self.step(None, Step::Pull { image, platform }, "its image is gone from this host");
+        self.step(None, Step::Pull { image: image.to_owned(), platform }, why);
         Slot::Busy
     }
 

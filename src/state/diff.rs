@@ -8,8 +8,8 @@ use super::words::{Billionths, Duration, Size, Words};
 use crate::desired::hooks::{Hook, Lifecycle};
 use crate::desired::provided::FileKey;
 use crate::desired::spec::{
-    ContainerSpec, DriftGroup, Endpoint, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec, Logging, Mount,
-    MountSource, Policy, Resources, Rollout, ServiceSpec, UpdateConfig,
+    Blkio, ContainerSpec, DriftGroup, Endpoint, Extra, Healthcheck, HealthcheckSpec, LiveFile, LiveSpec,
+    Logging, Mount, MountSource, Policy, Resources, RollbackConfig, Rollout, ServiceSpec, UpdateConfig,
 };
 
 /// One field that differs. Values are shown as people would write them (`words`); secrets only as digests.
@@ -179,6 +179,7 @@ impl Differences {
             sysctls,
             shm_size,
             lifecycle,
+            extra,
         } = old;
         let replace = Effect::Replace;
         self.text("image", Some(image), Some(&new.image), replace);
@@ -222,6 +223,83 @@ impl Differences {
             let given = |hooks: &Vec<Hook>| (!hooks.is_empty()).then(|| hooks.clone());
             self.option(key, given(old), given(new), replace);
         }
+        self.extra(extra, &new.extra);
+    }
+
+    fn extra(&mut self, old: &Extra, new: &Extra) {
+        let Extra {
+            annotations,
+            blkio,
+            cgroup,
+            cgroup_parent,
+            device_cgroup_rules,
+            device_requests,
+            dns_opt,
+            dns_search,
+            domainname,
+            group_add,
+            ipc,
+            links,
+            mac_address,
+            mem_swappiness,
+            oom_kill_disable,
+            oom_score_adj,
+            pid,
+            runtime,
+            stdin_open,
+            storage_opt,
+            tty,
+            unmasked,
+            userns_mode,
+            uts,
+            volumes_from,
+        } = old;
+        let replace = Effect::Replace;
+        self.map("annotations", annotations, &new.annotations, replace);
+        self.blkio(blkio, &new.blkio);
+        self.text("cgroup", cgroup.as_ref(), new.cgroup.as_ref(), replace);
+        self.text("cgroup_parent", cgroup_parent.as_ref(), new.cgroup_parent.as_ref(), replace);
+        self.value("device_cgroup_rules", device_cgroup_rules, &new.device_cgroup_rules, replace);
+        self.value("device requests", device_requests, &new.device_requests, replace);
+        self.value("dns_opt", dns_opt, &new.dns_opt, replace);
+        self.value("dns_search", dns_search, &new.dns_search, replace);
+        self.text("domainname", domainname.as_ref(), new.domainname.as_ref(), replace);
+        self.value("group_add", group_add, &new.group_add, replace);
+        self.option("ipc", ipc.clone(), new.ipc.clone(), replace);
+        self.value("links", links, &new.links, replace);
+        self.text("mac_address", mac_address.as_ref(), new.mac_address.as_ref(), replace);
+        let number = |value: &Option<u8>| value.map(u32::from);
+        self.option("mem_swappiness", number(mem_swappiness), number(&new.mem_swappiness), replace);
+        self.value("oom_kill_disable", oom_kill_disable, &new.oom_kill_disable, replace);
+        self.option("oom_score_adj", *oom_score_adj, new.oom_score_adj, replace);
+        self.option("pid", pid.clone(), new.pid.clone(), replace);
+        self.text("runtime", runtime.as_ref(), new.runtime.as_ref(), replace);
+        self.value("stdin_open", stdin_open, &new.stdin_open, replace);
+        self.map("storage_opt", storage_opt, &new.storage_opt, replace);
+        self.value("tty", tty, &new.tty, replace);
+        self.value("security_opt.systempaths", unmasked, &new.unmasked, replace);
+        self.text("userns_mode", userns_mode.as_ref(), new.userns_mode.as_ref(), replace);
+        self.text("uts", uts.as_ref(), new.uts.as_ref(), replace);
+        self.value("volumes_from", volumes_from, &new.volumes_from, replace);
+    }
+
+    fn blkio(&mut self, old: &Blkio, new: &Blkio) {
+        let Blkio { weight, weight_device, read_bps, write_bps, read_iops, write_iops } = old;
+        let replace = Effect::Replace;
+        let path = |key: &str| format!("blkio_config.{key}");
+        let number = |value: Option<u16>| value.map(u32::from);
+        self.option(&path("weight"), number(*weight), number(new.weight), replace);
+        let weights = |all: &BTreeMap<String, u16>| -> BTreeMap<String, u32> {
+            all.iter().map(|(device, weight)| (device.clone(), u32::from(*weight))).collect()
+        };
+        self.targets(&path("weight_device"), &weights(weight_device), &weights(&new.weight_device), replace);
+        let sizes = |all: &BTreeMap<String, u64>| -> BTreeMap<String, Size> {
+            all.iter().map(|(device, rate)| (device.clone(), Size(*rate))).collect()
+        };
+        self.targets(&path("device_read_bps"), &sizes(read_bps), &sizes(&new.read_bps), replace);
+        self.targets(&path("device_write_bps"), &sizes(write_bps), &sizes(&new.write_bps), replace);
+        self.targets(&path("device_read_iops"), read_iops, &new.read_iops, replace);
+        self.targets(&path("device_write_iops"), write_iops, &new.write_iops, replace);
     }
 
     fn healthcheck(&mut self, old: &Healthcheck, new: &Healthcheck) {
@@ -279,6 +357,8 @@ impl Differences {
             cpu_quota,
             cpuset,
             pids,
+            cpu_rt_period,
+            cpu_rt_runtime,
         } = old;
         let effect = if super::live::reachable(old, new) { Effect::Live } else { Effect::Replace };
         self.option("mem_limit", memory.map(Size), new.memory.map(Size), effect);
@@ -298,6 +378,8 @@ impl Differences {
         self.option("cpu_quota", *cpu_quota, new.cpu_quota, effect);
         self.text("cpuset", cpuset.as_ref(), new.cpuset.as_ref(), effect);
         self.option("pids_limit", *pids, new.pids, effect);
+        self.option("cpu_rt_period", cpu_rt_period.map(micros), new.cpu_rt_period.map(micros), effect);
+        self.option("cpu_rt_runtime", cpu_rt_runtime.map(micros), new.cpu_rt_runtime.map(micros), effect);
     }
 
     fn networks(&mut self, old: &BTreeMap<String, Endpoint>, new: &BTreeMap<String, Endpoint>) {
@@ -308,7 +390,18 @@ impl Differences {
             let none = Endpoint::default();
             let (before, after) = (old.get(name).unwrap_or(&none), new.get(name).unwrap_or(&none));
             // `key` only says how the file calls the network.
-            let Endpoint { aliases, ipv4_address, ipv6_address, key: _, priority } = before;
+            let Endpoint {
+                aliases,
+                ipv4_address,
+                ipv6_address,
+                key: _,
+                priority,
+                mac_address,
+                link_local_ips,
+                driver_opts,
+                gw_priority,
+                links,
+            } = before;
             self.value(&format!("{path}.aliases"), aliases, &after.aliases, Effect::Live);
             for (key, before, after) in [
                 ("ipv4_address", ipv4_address, &after.ipv4_address),
@@ -317,6 +410,18 @@ impl Differences {
                 self.text(&format!("{path}.{key}"), before.as_ref(), after.as_ref(), Effect::Live);
             }
             self.value(&format!("{path}.priority"), priority, &after.priority, Effect::Live);
+            self.value(
+                &format!("{path}.link_local_ips"),
+                link_local_ips,
+                &after.link_local_ips,
+                Effect::Live,
+            );
+            self.map(&format!("{path}.driver_opts"), driver_opts, &after.driver_opts, Effect::Live);
+            self.value(&format!("{path}.gw_priority"), gw_priority, &after.gw_priority, Effect::Live);
+            self.value(&format!("{path}.links"), links, &after.links, Effect::Live);
+            // The engine takes it at creation only.
+            let (mac, mac_after) = (mac_address.as_ref(), after.mac_address.as_ref());
+            self.text(&format!("{path}.mac_address"), mac, mac_after, Effect::Replace);
         }
     }
 
@@ -357,6 +462,7 @@ impl Differences {
             // Follows from the healthcheck, which is told of itself.
             healthy_within_ms: _,
             max_failure_permille,
+            rollback,
         } = old;
         let path = |key: &str| format!("deploy.update_config.{key}");
         let none = Effect::None;
@@ -369,6 +475,12 @@ impl Differences {
         self.value(&path("monitor"), &time(*monitor_ms), &time(new.monitor_ms), none);
         let (before, after) = (ratio(*max_failure_permille), ratio(new.max_failure_permille));
         self.value(&path("max_failure_ratio"), &before, &after, none);
+        let RollbackConfig { order, parallelism, delay_ms, monitor_ms } = rollback;
+        let path = |key: &str| format!("deploy.rollback_config.{key}");
+        self.option(&path("order"), *order, new.rollback.order, none);
+        self.option(&path("parallelism"), *parallelism, new.rollback.parallelism, none);
+        self.option(&path("delay"), delay_ms.map(time), new.rollback.delay_ms.map(time), none);
+        self.option(&path("monitor"), monitor_ms.map(time), new.rollback.monitor_ms.map(time), none);
     }
 }
 

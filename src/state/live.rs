@@ -2,19 +2,72 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::observed::{ObservedContainer, ObservedEndpoint, ObservedService};
+use super::observed::{EndpointFacts, ObservedContainer, ObservedNetwork, ObservedService};
 use super::plan::Step;
 use super::record::Record;
 use crate::desired::ident::ServiceId;
 use crate::desired::spec::{Endpoint, LiveFile, NetworkMode, Resources, ServiceSpec};
 
 /// Can `update` lead from `old` to `new`? Every limit can be set, changed and taken off (the engine's adapter knows the values that mean
-/// "none"), but `cpus` and a quota are two ways to say the same, and the engine refuses to go from one to the other.
+/// "none"), but `cpus` and a quota are two ways to say the same, and the engine refuses to go from one to the other;
+/// and nothing takes real-time shares away.
 #[must_use]
 pub fn reachable(old: &Resources, new: &Resources) -> bool {
     let by_cpus = |limits: &Resources| limits.nano_cpus.is_some();
     let by_quota = |limits: &Resources| limits.cpu_quota.is_some() || limits.cpu_period.is_some();
-    !(by_cpus(old) && by_quota(new) || by_quota(old) && by_cpus(new))
+    let real_time = |old: Option<u64>, new: Option<u64>| old.is_some() && new.is_none();
+    !(by_cpus(old) && by_quota(new)
+        || by_quota(old) && by_cpus(new)
+        || real_time(old.cpu_rt_period, new.cpu_rt_period)
+        || real_time(old.cpu_rt_runtime, new.cpu_rt_runtime))
+}
+
+impl EndpointFacts {
+    /// What the engine reports of an endpoint that was asked for like this.
+    #[must_use]
+    pub fn asked(endpoint: &Endpoint) -> Self {
+        let Endpoint {
+            aliases: _,
+            key: _,
+            priority: _,
+            mac_address,
+            ipv4_address,
+            ipv6_address,
+            link_local_ips,
+            driver_opts,
+            gw_priority,
+            links,
+        } = endpoint;
+        Self {
+            ipv4_address: ipv4_address.clone(),
+            ipv6_address: ipv6_address.clone(),
+            link_local_ips: link_local_ips.clone(),
+            driver_opts: driver_opts.clone(),
+            gw_priority: *gw_priority,
+            links: links.clone(),
+            mac_address: mac_address.clone(),
+        }
+    }
+}
+
+/// Is the endpoint as the file says, beside its aliases? The hardware address is not asked here: the engine takes one at creation only.
+fn same_settings(found: &EndpointFacts, wanted: &Endpoint, network: Option<&ObservedNetwork>) -> bool {
+    let mut wanted = EndpointFacts { mac_address: found.mac_address.clone(), ..EndpointFacts::asked(wanted) };
+    if network.is_some_and(|network| network.driver == "overlay") {
+        // There the engine writes the address that it gave to where it otherwise has the one that was asked for.
+        wanted.ipv4_address = wanted.ipv4_address.or_else(|| found.ipv4_address.clone());
+        wanted.ipv6_address = wanted.ipv6_address.or_else(|| found.ipv6_address.clone());
+    }
+    *found == wanted
+}
+
+/// The hardware addresses of its endpoints are those of the file. What does not run has none.
+#[must_use]
+pub fn same_hardware(container: &ObservedContainer, spec: &ServiceSpec) -> bool {
+    spec.live.networks.iter().all(|(name, endpoint)| {
+        let found = container.networks.get(name).and_then(|found| found.settings.mac_address.as_ref());
+        endpoint.mac_address.is_none() || found.is_none() || found == endpoint.mac_address.as_ref()
+    })
 }
 
 /// Aliases an endpoint of this service should have: the service's own name and those of the spec.
@@ -126,10 +179,12 @@ fn next_network(
                     "its aliases on this network differ from the file".to_owned(),
                 ));
             }
-            Some(joined) if !same_addresses(joined, endpoint) => {
+            Some(joined)
+                if !same_settings(&joined.settings, endpoint, of_name(observed, name, &network_id)) =>
+            {
                 return Some((
                     leave(container, name, &network_id),
-                    "its address on this network differs from the file".to_owned(),
+                    "its settings on this network differ from the file".to_owned(),
                 ));
             }
             Some(_) => {}
@@ -142,19 +197,16 @@ fn next_network(
     ))
 }
 
+fn of_name<'a>(observed: &'a ObservedService, name: &str, id: &str) -> Option<&'a ObservedNetwork> {
+    observed.networks.get(name)?.iter().find(|network| network.id == id)
+}
+
 fn leave(container: &ObservedContainer, network: &str, network_id: &str) -> Step {
     Step::Disconnect {
         id: container.id.clone(),
         network: network.to_owned(),
         network_id: network_id.to_owned(),
     }
-}
-
-/// An address that the engine chose is nobody's wish. A container that is down may report none.
-fn same_addresses(joined: &ObservedEndpoint, endpoint: &Endpoint) -> bool {
-    let same =
-        |asked: &Option<String>, seen: &Option<String>| asked.is_none() || seen.is_none() || asked == seen;
-    same(&endpoint.ipv4_address, &joined.ipv4_address) && same(&endpoint.ipv6_address, &joined.ipv6_address)
 }
 
 /// Old engines add the container's short id to its aliases.

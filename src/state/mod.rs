@@ -3,6 +3,7 @@
 mod adopt;
 pub mod adoption;
 mod approval;
+mod back;
 pub mod baked;
 pub mod condition;
 pub mod create;

@@ -166,6 +166,9 @@ pub struct ObservedContainer {
     pub networks: BTreeMap<String, ObservedEndpoint>,
     /// As reported: `default`, `host`, `none`, `container:<id>`, a network's name.
     pub network_mode: String,
+    /// Other containers that its request named, beside the one in `network_mode`: by id, links by name.
+    #[serde(default)]
+    pub tied: BTreeSet<String>,
     /// The image it was created from.
     pub image: ImageId,
     /// Volumes by target, anonymous ones included: handed over to a successor.
@@ -184,11 +187,22 @@ pub struct ObservedContainer {
 pub struct ObservedEndpoint {
     pub network_id: String,
     pub aliases: BTreeSet<String>,
-    /// The addresses that were asked for; what the engine gave by itself is not here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
+    pub settings: EndpointFacts,
+}
+
+/// What was asked for at an endpoint beside its aliases, and the hardware address that it got.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointFacts {
     pub ipv4_address: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6_address: Option<String>,
+    pub link_local_ips: BTreeSet<String>,
+    pub driver_opts: BTreeMap<String, String>,
+    pub gw_priority: i64,
+    pub links: BTreeSet<String>,
+    /// `None` while it does not run.
+    pub mac_address: Option<String>,
 }
 
 /// One row of the engine's list. May be stale (RELIABILITY.md fact 5): it only selects what to inspect.
@@ -281,6 +295,10 @@ pub struct ObservedService {
     pub volumes: BTreeMap<String, Option<ObservedVolume>>,
     /// With `network_mode = "service:x"`: the container of x to join.
     pub parent: Option<Parent>,
+    /// Containers of services that the target names in another way: `Extra::ties`.
+    pub tied: BTreeMap<ServiceName, Parent>,
+    /// Images that the target mounts, as the engine has them.
+    pub mounted_images: BTreeMap<String, bool>,
     /// Networks and volumes of these names are somebody else's, and what to do about it (`network::foreign`).
     pub foreign: BTreeMap<String, String>,
     pub dependencies: BTreeMap<ServiceName, DependencyState>,
@@ -288,10 +306,11 @@ pub struct ObservedService {
     pub disk_free: Option<u64>,
 }
 
-/// The serving container of the service whose network namespace this one shares.
+/// The serving container of a service that this one shares something with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {
     pub id: ContainerId,
+    pub name: String,
     pub running: bool,
     pub started_at: Option<EngineStamp>,
 }

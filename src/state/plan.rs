@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::hooks::run::HookKey;
 use super::observed::{ContainerId, ExecId, ImageFacts, ImageId, OwnLabels};
 use super::record::RevisionId;
+use crate::desired::ident::ServiceName;
 use crate::desired::probe::Exec;
 use crate::desired::spec::{
     ContainerSpec, Endpoint, LiveFile, LiveSpec, NetworkSpec, Resources, RestartPolicy, VolumeSpec,
@@ -115,6 +116,8 @@ pub struct Creation {
     pub network_ids: BTreeMap<String, String>,
     /// `container:<id>` for `network_mode = "service:x"`.
     pub parent: Option<ContainerId>,
+    /// Containers that the request names beside that one, by service.
+    pub tied: BTreeMap<ServiceName, ContainerId>,
     /// Anonymous volumes of the predecessor by target.
     pub inherited: BTreeMap<String, String>,
 }
@@ -244,5 +247,9 @@ pub struct Lookups {
     pub names: BTreeSet<String>,
     /// The service whose network namespace is shared.
     pub parent: Option<crate::desired::ident::ServiceId>,
+    /// Other services whose containers are named in the request.
+    pub tied: BTreeSet<ServiceName>,
+    /// Images that are mounted.
+    pub mounted_images: BTreeSet<String>,
     pub dependencies: BTreeSet<crate::desired::ident::ServiceName>,
 }

@@ -4,7 +4,7 @@ use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
 use super::hooks::Went;
 use super::observed::{ContainerStatus, Health, ObservedContainer};
-use super::order::{self, Order};
+use super::order::Order;
 use super::plan::Step;
 use super::probe;
 use super::record::{HistoryEvent, KeptRevision, RevisionId, RevisionVerdict, Watch};
@@ -58,7 +58,7 @@ impl<'a> Pass<'a> {
         let good = self.record.good.as_ref();
         let roll = Roll {
             kept,
-            order: order::order(&kept.spec),
+            order: self.order_of(kept),
             committed: good == Some(&kept.id),
             has_fallback: good.is_some_and(|good| *good != kept.id),
         };
@@ -102,6 +102,9 @@ impl<'a> Pass<'a> {
                 self.record.watch.as_ref().is_some_and(|watch| watch.previous.as_ref() == Some(revision));
             let serves_for_now = !roll.committed && !roll.has_fallback;
             if previous || (!rejected && serves_for_now) || (!rejected && roll.committed) {
+                continue;
+            }
+            if rejected && self.waits_to_go_back(container, roll) {
                 continue;
             }
             found = true;
@@ -154,7 +157,22 @@ impl<'a> Pass<'a> {
         };
         let mut under_way = 0;
         let mut slots = Vec::new();
+        let mut back = self.back_at_a_time(roll).map(|limit| (limit, self.slots_on_their_way_back(roll)));
         for slot in 1..=replicas {
+            if let Some((limit, going)) = &mut back
+                && self.is_served_by_the_failed(slot, roll)
+            {
+                if *going >= *limit || !self.delay_is_over(roll) {
+                    let text = format!("slot {slot} waits for its turn to go back");
+                    slots.push(Slot::Pending(Condition::new(
+                        ConditionKind::Progressing,
+                        "RollingBack",
+                        text,
+                    )));
+                    continue;
+                }
+                *going += 1;
+            }
             let view = self.view(slot, roll);
             let may_begin = under_way < parallelism && (view.current.is_some() || self.delay_is_over(roll));
             let state = self.slot(slot, roll, &view, may_begin);
@@ -168,8 +186,9 @@ impl<'a> Pass<'a> {
 
     /// `update_config.delay` between one batch and the next.
     fn delay_is_over(&mut self, roll: &Roll<'_>) -> bool {
-        let delay = roll.spec().policy.update.delay_ms;
-        let Some(last) = self.memo.slot_passed_at.filter(|_| !roll.committed && delay > 0) else {
+        let back = self.back_at_a_time(roll).is_some();
+        let delay = if back { self.back_delay(roll) } else { roll.spec().policy.update.delay_ms };
+        let Some(last) = self.memo.slot_passed_at.filter(|_| (back || !roll.committed) && delay > 0) else {
             return true;
         };
         let over = last.after(delay);
@@ -200,6 +219,16 @@ impl<'a> Pass<'a> {
             && !self.record.replaced.contains_key(&container.id)
             && container.labels.revision == roll.kept.id
             && self.parent_fits(container, roll.spec())
+            && self.ties_fit(container, roll.spec())
+            && super::live::same_hardware(container, roll.spec())
+    }
+
+    /// The containers that its request named are still those of their services.
+    fn ties_fit(&self, container: &ObservedContainer, spec: &ServiceSpec) -> bool {
+        spec.container.extra.ties().all(|(name, _)| match self.inputs.observed.tied.get(name) {
+            Some(other) => container.tied.contains(&other.id.0) || container.tied.contains(&other.name),
+            None => true,
+        })
     }
 
     fn parent_fits(&self, container: &ObservedContainer, spec: &ServiceSpec) -> bool {

@@ -272,7 +272,9 @@ fn mounts(spec: &mut ContainerSpec, wanted: &ContainerSpec, baked: &Baked, image
             && matches!(&mount.source, MountSource::Volume { name, .. } if name.as_deref().is_none_or(is_made_up))
     };
     for (target, mount) in found {
-        if !asked(&target) && !from_image(&target, mount) {
+        // What other containers lend is told by them.
+        let lent = !wanted.extra.volumes_from.is_empty();
+        if !lent && !asked(&target) && !from_image(&target, mount) {
             let mut mount = mount.clone();
             if let MountSource::Volume { name, .. } = &mut mount.source
                 && name.as_deref().is_some_and(is_made_up)

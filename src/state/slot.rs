@@ -114,16 +114,11 @@ impl<'a> Pass<'a> {
         let passed_before = window.as_ref().is_some_and(|open| open.passed);
         let now = self.inputs.now.mono;
         let session = self.inputs.observed.session;
-        let verdict = gate::look(
-            container,
-            &mut window,
-            roll.spec().live.restart,
-            &roll.spec().policy.update,
-            session,
-            now,
-        );
+        let rules = self.gate_rules(roll);
+        let verdict = gate::look(container, &mut window, roll.spec().live.restart, &rules, session, now);
         if let Some(window) = window {
-            if window.passed && !passed_before && !roll.committed {
+            let paced = !roll.committed || self.back_at_a_time(roll).is_some();
+            if window.passed && !passed_before && paced {
                 self.memo.slot_passed_at = Some(now);
             }
             self.memo.gates.insert(container.id.clone(), window);
@@ -205,6 +200,12 @@ impl<'a> Pass<'a> {
             && owner.started_at > container.started_at
         {
             return Some(format!("{parent}, whose network it shares, was started after it"));
+        }
+        for (name, tie) in roll.spec().container.extra.ties().filter(|(_, tie)| tie.ends_with_a_restart()) {
+            let Some(owner) = observed.tied.get(name).filter(|owner| owner.running) else { continue };
+            if owner.started_at > container.started_at {
+                return Some(format!("{name}, {}, was started after it", tie.words()));
+            }
         }
         for (name, dependency) in
             roll.spec().policy.depends_on.iter().filter(|(_, dependency)| dependency.restart)

@@ -169,6 +169,7 @@ pub fn parent(observed: &ObservedService, record: &Record) -> Option<Parent> {
     let container = of_slot.max_by_key(rank)?;
     Some(Parent {
         id: container.id.clone(),
+        name: container.name.clone(),
         running: container.status == ContainerStatus::Running,
         started_at: container.started_at,
     })

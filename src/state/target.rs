@@ -240,6 +240,14 @@ fn collect(id: &ServiceId, spec: &ServiceSpec, found: &mut Lookups) {
     }));
     found.names.extend((1..=spec.policy.replicas).map(|slot| plain_name(id, spec, slot)));
     found.dependencies.extend(spec.policy.depends_on.keys().cloned());
+    found.mounted_images.extend(spec.container.mounts.values().filter_map(|mount| match &mount.source {
+        crate::desired::spec::MountSource::Image { reference, .. } => Some(reference.clone()),
+        _ => None,
+    }));
+    for (name, _) in spec.container.extra.ties() {
+        found.tied.insert(name.clone());
+        found.dependencies.insert(name.clone());
+    }
     if let NetworkMode::Service(parent) = &spec.container.network_mode {
         found.parent = Some(ServiceId { project: id.project.clone(), service: parent.clone() });
         found.dependencies.insert(ServiceName::clone(parent));

@@ -93,6 +93,9 @@ impl Pass<'_> {
         {
             return Some(("DependencyNotReady", format!("{parent}, whose network it shares, to run")));
         }
+        if let Some(text) = self.tie_is_down(spec) {
+            return Some(("DependencyNotReady", text));
+        }
         let dependencies = &self.inputs.observed.dependencies;
         let mut obstacles = spec
             .policy
@@ -102,8 +105,22 @@ impl Pass<'_> {
         obstacles.next().map(|text| ("DependencyNotReady", text))
     }
 
-    /// A container cannot be started into the network of one that does not run.
+    /// Of the containers that its request names: the first that is not there, or does not run and must.
+    fn tie_is_down(&self, spec: &ServiceSpec) -> Option<String> {
+        let tied = &self.inputs.observed.tied;
+        let mut down =
+            spec.container.extra.ties().filter(|(name, tie)| {
+                tied.get(*name).is_none_or(|other| tie.needs_running() && !other.running)
+            });
+        down.next().map(|(name, tie)| format!("{name}, {}, to run", tie.words()))
+    }
+
+    /// A container cannot be started into a namespace of one that does not run.
     pub(super) fn parent_is_down(&self, roll: &Roll<'_>) -> Option<Condition> {
+        if let Some(text) = self.tie_is_down(roll.spec()) {
+            let text = format!("waits for {text}");
+            return Some(Condition::new(ConditionKind::Waiting, "DependencyNotReady", text));
+        }
         let NetworkMode::Service(parent) = &roll.spec().container.network_mode else { return None };
         let down = self.inputs.observed.parent.as_ref().is_none_or(|owner| !owner.running);
         down.then(|| {

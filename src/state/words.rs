@@ -8,9 +8,9 @@ use crate::desired::probe::{Exec, OnProbeFailure, Probe, ProbeCheck};
 use crate::desired::provided::FileKey;
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
-    ContainerPort, Dependency, DependencyCondition, Device, DriftAction, FailureAction, Healthcheck, Mount,
-    MountSource, NetworkMode, PortBinding, Protocol, PullPolicy, RestartPolicy, Strategy, Switch, Ulimit,
-    UpdateOrder,
+    ContainerPort, Dependency, DependencyCondition, Device, DeviceRequest, DriftAction, FailureAction,
+    Healthcheck, Link, Mount, MountSource, Namespace, NetworkMode, Other, PortBinding, Protocol, PullPolicy,
+    Recursive, RestartPolicy, Strategy, Switch, Ulimit, UpdateOrder, VolumesFrom,
 };
 
 pub trait Words {
@@ -90,6 +90,57 @@ impl Words for Vec<Device> {
     }
 }
 
+impl Words for Vec<DeviceRequest> {
+    fn words(&self) -> String {
+        list(self.iter().map(|request| {
+            let DeviceRequest { driver, count, device_ids, capabilities, options } = request;
+            let mut parts: Vec<String> = driver.iter().cloned().collect();
+            parts.extend((*count != 0).then(|| match count {
+                -1 => "all".to_owned(),
+                count => count.to_string(),
+            }));
+            parts.extend(device_ids.iter().cloned());
+            parts.extend(capabilities.iter().cloned());
+            parts.extend(options.iter().map(|(name, value)| format!("{name}={value}")));
+            parts.join(" ")
+        }))
+    }
+}
+
+impl Words for Namespace {
+    fn words(&self) -> String {
+        match self {
+            Self::Host => "host".to_owned(),
+            Self::Shareable => "shareable".to_owned(),
+            Self::Private => "private".to_owned(),
+            Self::None => "none".to_owned(),
+            Self::Service(name) => format!("service:{name}"),
+            Self::Container(name) => format!("container:{name}"),
+        }
+    }
+}
+
+fn other(other: &Other) -> String {
+    match other {
+        Other::Service(name) => name.to_string(),
+        Other::Container(name) => format!("container:{name}"),
+    }
+}
+
+impl Words for BTreeSet<Link> {
+    fn words(&self) -> String {
+        list(self.iter().map(|Link { to, alias }| format!("{}:{alias}", other(to))))
+    }
+}
+
+impl Words for Vec<VolumesFrom> {
+    fn words(&self) -> String {
+        list(self.iter().map(|VolumesFrom { from, read_only }| {
+            format!("{}{}", other(from), if *read_only { ":ro" } else { "" })
+        }))
+    }
+}
+
 fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.map(|item| format!("{item:?}")).collect();
     format!("[{}]", items.join(", "))
@@ -110,10 +161,19 @@ impl Words for Mount {
             MountSource::Bind { path, .. } => path.clone(),
             MountSource::Volume { name: Some(name), .. } => format!("volume {name}"),
             MountSource::Volume { name: None, .. } => "an anonymous volume".to_owned(),
+            MountSource::Image { reference, .. } => format!("image {reference}"),
             MountSource::Tmpfs { .. } => "tmpfs".to_owned(),
         }];
         match source {
-            MountSource::Bind { path: _, create, propagation, selinux, content } => {
+            MountSource::Bind { path: _, create, propagation, selinux, content, recursive } => {
+                parts.extend(recursive.map(|recursive| {
+                    match recursive {
+                        Recursive::Disabled => "without mounts below",
+                        Recursive::Writable => "mounts below writable",
+                        Recursive::Readonly => "mounts below read-only",
+                    }
+                    .to_owned()
+                }));
                 parts.extend((!create).then(|| "must exist".to_owned()));
                 parts.extend(propagation.clone());
                 parts.extend(selinux.map(String::from));
@@ -121,8 +181,12 @@ impl Words for Mount {
                     content.as_ref().map(|digest| format!("with {}", digest.get(..8).unwrap_or(digest))),
                 );
             }
-            MountSource::Volume { name: _, key: _, no_copy, subpath } => {
+            MountSource::Volume { name: _, key: _, no_copy, subpath, labels } => {
                 parts.extend(no_copy.then(|| "nocopy".to_owned()));
+                parts.extend(subpath.as_ref().map(|path| format!("subpath {path}")));
+                parts.extend(labels.iter().map(|(name, value)| format!("label {name}={value}")));
+            }
+            MountSource::Image { reference: _, subpath } => {
                 parts.extend(subpath.as_ref().map(|path| format!("subpath {path}")));
             }
             MountSource::Tmpfs { size, mode } => {

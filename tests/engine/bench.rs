@@ -175,6 +175,7 @@ pub async fn creation(bench: &dyn Bench, service: &str, app: App) -> Creation {
         sysctls: BTreeMap::new(),
         shm_size: None,
         lifecycle: evenkeel::desired::hooks::Lifecycle::default(),
+        extra: Default::default(),
     };
     let service = ServiceId::new(bench.project(), service).unwrap();
     let hash = SpecHash::of(&spec);
@@ -198,6 +199,7 @@ pub async fn creation(bench: &dyn Bench, service: &str, app: App) -> Creation {
         image,
         network_ids: BTreeMap::new(),
         parent: None,
+        tied: Default::default(),
         inherited: BTreeMap::new(),
     }
 }
@@ -246,6 +248,7 @@ pub fn network(bench: &dyn Bench, key: &str) -> NetworkSpec {
         internal: false,
         attachable: false,
         enable_ipv6: false,
+        enable_ipv4: None,
         ipam: Default::default(),
         labels: BTreeMap::new(),
         source: Default::default(),

@@ -151,6 +151,7 @@ async fn named_and_anonymous_volumes_are_made_and_can_be_handed_over(bench: &dyn
             key: None,
             no_copy: false,
             subpath: None,
+            labels: BTreeMap::new(),
         },
         read_only: false,
     };
@@ -245,8 +246,13 @@ async fn the_volume_of_an_image_is_made_unless_something_else_is_there(bench: &d
     assert_eq!(none.get("/data"), None, "a tmpfs there needs no volume");
     let named = format!("{}_named", bench.project());
     let instead = of("named", &|order| {
-        let source =
-            MountSource::Volume { name: Some(named.clone()), key: None, no_copy: false, subpath: None };
+        let source = MountSource::Volume {
+            name: Some(named.clone()),
+            key: None,
+            no_copy: false,
+            subpath: None,
+            labels: BTreeMap::new(),
+        };
         order.spec.mounts.insert("/data".to_owned(), Mount { source, read_only: false });
     })
     .await;

@@ -2,6 +2,7 @@
 //!
 //! The contract that every engine keeps is tested by the other files here; these are Docker's own ways.
 
+mod extra;
 mod faults;
 mod limits;
 mod logs;

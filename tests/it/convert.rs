@@ -13,7 +13,7 @@ use evenkeel::desired::secret::Sensitive;
 use evenkeel::desired::spec::{
     ContainerPort, ContainerSpec, Device, Endpoint, Healthcheck, HealthcheckSpec, Ipam, IpamPool, LiveSpec,
     Logging, Mount, MountSource, NetworkMode, NetworkSpec, PortBinding, Protocol, Resources, RestartPolicy,
-    Ulimit, VolumeSpec,
+    ServiceSpec, Ulimit, VolumeSpec,
 };
 use evenkeel::engine::convert::{answers, create, labels, network, observed, resources};
 use evenkeel::state::observed::{
@@ -28,6 +28,25 @@ const API: (u32, u32) = (1, 41);
 
 fn image_id(digit: &str) -> ImageId {
     ImageId(format!("sha256:{}", digit.repeat(64)))
+}
+
+/// A creation of this spec: every network and every other service's container there is an id for.
+pub fn creation_of(spec: ServiceSpec) -> Creation {
+    let service = |name: &str| (ServiceName::new(name).unwrap(), ContainerId(name.repeat(3)));
+    let names = spec.live.networks.keys();
+    Creation {
+        network_ids: names.map(|name| (name.clone(), format!("id-of-{name}"))).collect(),
+        parent: Some(ContainerId("db".repeat(3))),
+        tied: ["db", "cache"].map(service).into(),
+        spec: spec.container,
+        live: spec.live,
+        ..plain()
+    }
+}
+
+/// The request as it is sent.
+pub fn request_of(creation: &Creation, api: (u32, u32)) -> Value {
+    serde_json::to_value(create::request(creation, api, None).unwrap()).unwrap()
 }
 
 /// The plainest creation: slot 2 of `shop/web`, no network.
@@ -64,6 +83,7 @@ fn plain() -> Creation {
         sysctls: BTreeMap::new(),
         shm_size: None,
         lifecycle: evenkeel::desired::hooks::Lifecycle::default(),
+        extra: Default::default(),
     };
     let hash = SpecHash::of(&spec);
     let image = image_id("a");
@@ -98,6 +118,7 @@ fn plain() -> Creation {
             ("shop_b".to_owned(), "1b".to_owned()),
         ]),
         parent: None,
+        tied: Default::default(),
         inherited: BTreeMap::new(),
     }
 }
@@ -123,7 +144,14 @@ fn bind(
 ) -> Mount {
     let propagation = propagation.map(str::to_owned);
     Mount {
-        source: MountSource::Bind { path: path.to_owned(), create, propagation, selinux, content: None },
+        source: MountSource::Bind {
+            path: path.to_owned(),
+            create,
+            propagation,
+            selinux,
+            content: None,
+            recursive: None,
+        },
         read_only,
     }
 }
@@ -221,6 +249,7 @@ fn a_network_and_a_volume_are_made_as_defined_and_carry_whose_they_are() {
         internal: true,
         attachable: true,
         enable_ipv6: true,
+        enable_ipv4: None,
         ipam: Ipam {
             driver: None,
             config: vec![IpamPool {

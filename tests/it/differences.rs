@@ -85,8 +85,8 @@ fn every_field_is_told_in_the_words_of_a_file() {
         ),
         (
             "volumes = [{ type = 'tmpfs', target = '/t', tmpfs = { size = '1g', mode = 0o700 } }]",
-            "volumes = [{ type = 'bind', source = '/a', target = '/t', bind.propagation = 'rshared' }]",
-            &["volumes[/t]  tmpfs, size 1g, mode 0700 -> /a, must exist, rshared"],
+            "volumes = [{ type = 'bind', source = '/a', target = '/t', bind = { propagation = 'rshared', create_host_path = false, recursive = 'disabled' } }]",
+            &["volumes[/t]  tmpfs, size 1g, mode 0700 -> /a, without mounts below, must exist, rshared"],
         ),
         ("tmpfs = '/run:size=1m'", "tmpfs = '/run:size=2m'", &["tmpfs[/run]  size=1m -> size=2m"]),
         (

@@ -105,6 +105,7 @@ impl World {
             recorded: &self.record.containers,
             dependencies: BTreeMap::new(),
             parent: None,
+            tied: BTreeMap::default(),
             disk_free: None,
         };
         let sim = Sim::from(self.sim.clone());

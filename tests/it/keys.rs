@@ -1,5 +1,6 @@
 //! Every key of the language, in every form: what it becomes, or what is said about it. The rows are the manual.
 
+mod attributes;
 mod deploy;
 mod files;
 mod image;
@@ -51,6 +52,9 @@ pub fn snapshot(text: &str) -> Snapshot {
         ("shop/more.env", "B=later\n"),
         ("shop/raw.env", "Q='kept'\nD=$THREE\n"),
         ("common.env", "C=common\n"),
+        ("shop/app.labels", "app.one=1\napp.two=two words\n"),
+        ("shop/more.labels", "app.two=later\n"),
+        ("shop/bad.labels", "com.docker.compose.project=x\n"),
         ("shop/seccomp.json", "{ \"defaultAction\": \"SCMP_ACT_ALLOW\" }"),
     ];
     let files = files.map(|(path, text)| {
@@ -124,7 +128,8 @@ pub fn view(spec: &ServiceSpec, at: &str) -> Value {
 
 fn show_mount(target: &str, mount: &Mount) -> String {
     let source = match &mount.source {
-        MountSource::Bind { path, create, propagation, selinux, content: _ } => {
+        MountSource::Bind { path, create, propagation, selinux, content: _, recursive } => {
+            let recursive = recursive.map(|word| format!(" {word:?}").to_lowercase()).unwrap_or_default();
             let create = if *create { " create" } else { "" };
             let more: String = propagation
                 .iter()
@@ -132,14 +137,19 @@ fn show_mount(target: &str, mount: &Mount) -> String {
                 .chain(selinux.map(String::from))
                 .map(|word| format!(" {word}"))
                 .collect();
-            format!("bind {path}{create}{more}")
+            format!("bind {path}{create}{more}{recursive}")
         }
-        MountSource::Volume { name, key, no_copy, subpath } => {
+        MountSource::Volume { name, key, no_copy, subpath, labels } => {
+            let labels: String = labels.iter().map(|(name, text)| format!(" {name}={text}")).collect();
             let name = name.as_deref().unwrap_or("anonymous");
             let key = key.as_ref().map(|key| format!(" ({key})")).unwrap_or_default();
             let no_copy = if *no_copy { " nocopy" } else { "" };
             let subpath = subpath.as_ref().map(|path| format!(" /{path}")).unwrap_or_default();
-            format!("volume {name}{key}{no_copy}{subpath}")
+            format!("volume {name}{key}{no_copy}{subpath}{labels}")
+        }
+        MountSource::Image { reference, subpath } => {
+            let subpath = subpath.as_ref().map(|path| format!(" /{path}")).unwrap_or_default();
+            format!("image {reference}{subpath}")
         }
         MountSource::Tmpfs { size, mode } => {
             let size = size.map(|size| format!(" {size}")).unwrap_or_default();
@@ -151,12 +161,31 @@ fn show_mount(target: &str, mount: &Mount) -> String {
 }
 
 fn show_endpoint(name: &str, endpoint: &Endpoint) -> String {
-    let Endpoint { aliases, ipv4_address, ipv6_address, key, priority } = endpoint;
+    let Endpoint {
+        aliases,
+        ipv4_address,
+        ipv6_address,
+        key,
+        priority,
+        mac_address,
+        link_local_ips,
+        driver_opts,
+        gw_priority,
+        links,
+    } = endpoint;
+    let more: String = mac_address
+        .iter()
+        .map(|mac| format!(" mac {mac}"))
+        .chain(link_local_ips.iter().map(|address| format!(" local {address}")))
+        .chain(driver_opts.iter().map(|(name, text)| format!(" {name}={text}")))
+        .chain((*gw_priority != 0).then(|| format!(" gateway {gw_priority}")))
+        .chain(links.iter().map(|link| format!(" link {link}")))
+        .collect();
     let aliases: String = aliases.iter().map(|alias| format!(" {alias}")).collect();
     let addresses: String =
         ipv4_address.iter().chain(ipv6_address).map(|address| format!(" {address}")).collect();
     let priority = if *priority == 0 { String::new() } else { format!(" priority {priority}") };
-    format!("{name} ({key}){aliases}{addresses}{priority}")
+    format!("{name} ({key}){aliases}{addresses}{priority}{more}")
 }
 
 /// Every row becomes what it says, with nothing to complain about.
@@ -230,6 +259,7 @@ fn fault(text: &str, diagnostics: &[Diagnostic], slug: &str, marked: &str, part:
 /// All rows of all tables.
 pub fn all_good() -> Vec<Good> {
     let tables = [
+        attributes::good,
         process::good,
         network::good,
         storage::good,
@@ -246,6 +276,7 @@ pub fn all_good() -> Vec<Good> {
 
 pub fn all_bad() -> Vec<Bad> {
     let tables = [
+        attributes::bad,
         process::bad,
         network::bad,
         storage::bad,

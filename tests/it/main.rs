@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adopted;
+mod attributes;
 mod ci;
 mod cli;
 mod compose;
@@ -38,6 +39,7 @@ mod foreground;
 mod forms;
 mod git;
 mod hooks;
+mod include;
 mod keys;
 mod layering;
 mod load;

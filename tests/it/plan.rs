@@ -256,6 +256,13 @@ impl World {
                 ["disk", mib] => self.observed.disk_free = Some(mib.parse::<u64>().unwrap() << 20),
                 ["session", number] => self.observed.session = EngineSession(number.parse().unwrap()),
                 ["parent", name, rest @ ..] => self.observed.parent = Some(parent(name, rest)),
+                ["tied", name, container, rest @ ..] => {
+                    let name = evenkeel::desired::ident::ServiceName::new(name).unwrap();
+                    self.observed.tied.insert(name, parent(container, rest));
+                }
+                ["mounted", reference, here] => {
+                    self.observed.mounted_images.insert((*reference).to_owned(), *here == "here");
+                }
                 ["dependency", name, progress] => self.read_dependency(name, progress, "db-1"),
                 ["dependency", name, progress, container] => self.read_dependency(name, progress, container),
                 ["kept-tag", reference] => {
@@ -463,6 +470,7 @@ impl World {
             resources: spec.live.resources.clone(),
             networks: spec.live.networks.keys().map(|name| (name.clone(), endpoint(name))).collect(),
             network_mode: "default".to_owned(),
+            tied: BTreeSet::new(),
             image: image_id(image),
             volumes: BTreeMap::new(),
             stop_timeout: spec.container.stop_grace_period,
@@ -505,6 +513,16 @@ impl World {
             "oom" => container.oom_killed = true,
             "memory" => container.resources.memory = Some(value.parse::<u64>().unwrap() << 20),
             "parent" => container.network_mode = format!("container:{}", container_id(value).0),
+            "tied" => drop(container.tied.insert(container_id(value).0)),
+            "linked" => drop(container.tied.insert(value.to_owned())),
+            "address" => container
+                .networks
+                .values_mut()
+                .for_each(|endpoint| endpoint.settings.ipv4_address = Some(value.to_owned())),
+            "mac" => container
+                .networks
+                .values_mut()
+                .for_each(|endpoint| endpoint.settings.mac_address = Some(value.to_owned())),
             "off" => drop(container.networks.remove(value)),
             "on" => drop(container.networks.insert(value.to_owned(), endpoint(value))),
             "alias" => container
@@ -776,6 +794,7 @@ fn parent(name: &str, rest: &[&str]) -> Parent {
         rest.iter().find_map(|word| word.strip_prefix("started=")).map_or(1, |text| text.parse().unwrap());
     Parent {
         id: container_id(name),
+        name: name.to_owned(),
         running: !rest.contains(&"down"),
         started_at: Some(EngineStamp(started * 1_000_000_000)),
     }

@@ -67,13 +67,15 @@ fn the_schema_accepts_every_good_row() {
 const EXPRESSIBLE: [(&str, &[&str]); 6] = [
     ("unknown-key", &[]),
     ("unit-missing", &[]),
-    // Only a bind needs a source; what is missing in a table may be said by an override file or by the defaults.
+    // Only a bind needs a source; what is missing in a table may be said by an override file or by the defaults; `gpus` says itself what its
+    // devices can do.
     (
         "missing-key",
         &[
             "volumes = [{ type = \"bind\", target = \"/x\" }]",
             "image = \"redis\"\nimage_policy = {}",
             "build = {}",
+            "deploy.resources.reservations.devices = [{ count = 1 }]",
         ],
     ),
     ("bad-type", &[]),
@@ -175,6 +177,7 @@ const ABOVE: [Above; 7] = [
             ("name", "\"fleet\""),
             ("override", "false"),
             ("reset", "[]"),
+            ("include", "[]"),
             ("ignore", "[\"x/*\"]"),
             ("on_hosts", "[\"fra1\"]"),
             ("vars", "{ A = 1 }"),
@@ -230,7 +233,12 @@ const ABOVE: [Above; 7] = [
     (
         "GuardPolicy",
         "[policy.guard]\n",
-        &[("max_removals", "2"), ("empty_state", "\"allow\""), ("unmanaged", "\"report\"")],
+        &[
+            ("max_removals", "2"),
+            ("empty_state", "\"allow\""),
+            ("unmanaged", "\"report\""),
+            ("api_socket", "true"),
+        ],
     ),
     (
         "Host",

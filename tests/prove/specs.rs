@@ -44,6 +44,7 @@ pub fn spec(image: &str) -> ServiceSpec {
             sysctls: BTreeMap::new(),
             shm_size: None,
             lifecycle: Lifecycle::default(),
+            extra: Default::default(),
         },
         live: LiveSpec {
             networks: BTreeMap::from([("shop_default".to_owned(), endpoint)]),

@@ -57,6 +57,7 @@ fn texts(spec: &mut ServiceSpec, change: &mut dyn FnMut(&str, &mut String)) {
         sysctls: _,
         shm_size: _,
         lifecycle,
+        extra,
     } = &mut spec.container;
     for (name, value) in environment {
         if let Some(value) = value {
@@ -67,6 +68,9 @@ fn texts(spec: &mut ServiceSpec, change: &mut dyn FnMut(&str, &mut String)) {
     }
     for (name, text) in labels {
         change(&format!("labels.{name}"), text);
+    }
+    for (name, text) in &mut extra.annotations {
+        change(&format!("annotations.{name}"), text);
     }
     for (key, words) in [("command", command), ("entrypoint", entrypoint)] {
         for (at, text) in words.iter_mut().flatten().enumerate() {

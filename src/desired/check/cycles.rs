@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Found, span_at, value_at};
+use super::{Found, reference, value_at};
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::ServiceId;
 use crate::desired::load::Draft;
@@ -90,9 +90,12 @@ fn tell(drafts: &[Draft], mut cycle: Vec<usize>) -> Option<Found> {
     let first = names.first()?;
     let message = format!("services wait for each other: {} -> {first}", names.join(" -> "));
     let mut labels = members.iter().enumerate().map(|(at, draft)| {
-        let key = if value_at(draft, &["depends_on"]).is_some() { "depends_on" } else { "network_mode" };
         let next = names.get(at + 1).unwrap_or(first);
-        (span_at(draft, &[key]), format!("{} waits for {next}", draft.id.service))
+        let place = match value_at(draft, &["depends_on"]) {
+            Some(node) => node.span.clone(),
+            None => reference(draft, next),
+        };
+        (place, format!("{} waits for {next}", draft.id.service))
     });
     let (span, label) = labels.next()?;
     let mut diagnostic = Diagnostic::error("dependency-cycle", span, message, label);

@@ -76,17 +76,31 @@ fn span_at(draft: &Draft, path: &[&str]) -> Span {
     value_at(draft, path).map_or_else(|| draft.header.clone(), |node| node.span.clone())
 }
 
-/// Where a service names another one: in `depends_on`, else in `network_mode`.
+/// Keys that name another service beside `depends_on`: `service:db`, `db:alias`, `db:ro`.
+const TIES: [&str; 5] = ["network_mode", "ipc", "pid", "links", "volumes_from"];
+
+/// Where a service names another one.
 fn reference(draft: &Draft, name: &str) -> Span {
-    let Some(node) = value_at(draft, &["depends_on"]) else { return span_at(draft, &["network_mode"]) };
-    match &node.value {
+    let waits = value_at(draft, &["depends_on"]).and_then(|node| match &node.value {
         Value::Array(items) => {
             items.iter().find(|item| item.as_str() == Some(name)).map(|item| item.span.clone())
         }
         Value::Table(table) => table.get(name).map(|entry| entry.key_span.clone()),
         _ => None,
-    }
-    .unwrap_or_else(|| span_at(draft, &["network_mode"]))
+    });
+    let names = |node: &Node| {
+        let text = node.as_str()?;
+        let text = text.strip_prefix("service:").unwrap_or(text);
+        (text.split_once(':').map_or(text, |(name, _)| name) == name).then(|| node.span.clone())
+    };
+    waits
+        .or_else(|| {
+            TIES.iter().find_map(|key| {
+                let node = value_at(draft, &[key])?;
+                super::files::items(node).iter().find_map(names)
+            })
+        })
+        .unwrap_or_else(|| draft.header.clone())
 }
 
 /// Services that wait for one that is not meant for this host.

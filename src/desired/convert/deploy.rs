@@ -3,7 +3,7 @@
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::manifest;
 use crate::desired::node::Value;
-use crate::desired::spec::{FailureAction, UpdateConfig, UpdateOrder};
+use crate::desired::spec::{FailureAction, RollbackConfig, UpdateConfig, UpdateOrder};
 
 use super::keys::Parent;
 use super::read::{Field, Fields, Reader};
@@ -16,6 +16,7 @@ pub(super) struct Deploy<'t> {
     pub limits: Option<Fields<'t>>,
     pub reservations: Option<Fields<'t>>,
     update: Option<Fields<'t>>,
+    rollback: Option<Fields<'t>>,
     pub restart: Option<Fields<'t>>,
     /// `mode = "global"`: one on each host that is meant.
     global: bool,
@@ -35,6 +36,7 @@ pub(super) fn open<'t>(reader: &mut Reader<'_, '_>, service: &Fields<'t>) -> Dep
         Some(fields)
     };
     deploy.update = below(&own, "update_config", "UpdateConfig", &[of_deploy, of_service]);
+    deploy.rollback = below(&own, "rollback_config", "RollbackConfig", &[of_deploy, of_service]);
     deploy.restart = below(&own, "restart_policy", "RestartPolicy", &[of_deploy, of_service]);
     if let Some(resources) = below(&own, "resources", "Resources", &[of_deploy, of_service]) {
         let of_resources = Parent { path: &resources.path, shape: "Resources" };
@@ -123,18 +125,14 @@ pub(super) fn agreed<'t, T: PartialEq>(
 
 /// `deploy.update_config` over the defaults; `healthy_within_ms` is the caller's.
 pub(super) fn update(reader: &mut Reader<'_, '_>, deploy: &Deploy<'_>) -> Option<UpdateConfig> {
-    let mut update = UpdateConfig::default();
+    let mut update = UpdateConfig { rollback: rollback(reader, deploy)?, ..UpdateConfig::default() };
     let Some(fields) = &deploy.update else { return Some(update) };
     let mut good = true;
     let mut take = |read: bool| good &= read;
     if let Some(field) = fields.get("order") {
-        let order = reader.choice(&field, "update order", manifest::Order::WORDS);
+        let order = order(reader, &field);
         take(order.is_some());
-        update.order = match order {
-            Some("start-first") => UpdateOrder::StartFirst,
-            Some("auto") => UpdateOrder::Auto,
-            _ => UpdateOrder::StopFirst,
-        };
+        update.order = order.unwrap_or(UpdateOrder::StopFirst);
     }
     if let Some(field) = fields.get("failure_action") {
         let action = reader.choice(&field, "failure action", manifest::OnUpdateFailure::WORDS);
@@ -163,6 +161,36 @@ pub(super) fn update(reader: &mut Reader<'_, '_>, deploy: &Deploy<'_>) -> Option
         update.max_failure_permille = ratio.unwrap_or_default();
     }
     good.then_some(update)
+}
+
+fn order(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<UpdateOrder> {
+    Some(match reader.choice(field, "update order", manifest::Order::WORDS)? {
+        "start-first" => UpdateOrder::StartFirst,
+        "auto" => UpdateOrder::Auto,
+        _ => UpdateOrder::StopFirst,
+    })
+}
+
+/// `deploy.rollback_config`: only what it says.
+fn rollback(reader: &mut Reader<'_, '_>, deploy: &Deploy<'_>) -> Option<RollbackConfig> {
+    let mut rollback = RollbackConfig::default();
+    let Some(fields) = &deploy.rollback else { return Some(rollback) };
+    let mut good = true;
+    if let Some(field) = fields.get("order") {
+        rollback.order = order(reader, &field);
+        good &= rollback.order.is_some();
+    }
+    if let Some(field) = fields.get("parallelism") {
+        rollback.parallelism = reader.whole(&field, 0, 1000).and_then(|count| u32::try_from(count).ok());
+        good &= rollback.parallelism.is_some();
+    }
+    for (key, place) in [("delay", &mut rollback.delay_ms), ("monitor", &mut rollback.monitor_ms)] {
+        if let Some(field) = fields.get(key) {
+            *place = reader.duration(&field).map(|time| time.div_ceil(1_000_000));
+            good &= place.is_some();
+        }
+    }
+    good.then_some(rollback)
 }
 
 fn permille(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<u32> {

@@ -132,22 +132,23 @@ fn env_files(
             _ => item.clone(),
         };
         let Some(path) = reader.filled(&path_field) else { continue };
-        if let Some((file, bytes)) = find(reader, &path_field, path, required) {
+        if let Some((file, bytes)) = find(reader, "env_file", &path_field, path, required) {
             read(reader, &file, &bytes, raw, variables);
             files.insert(file);
         }
     }
 }
 
-/// The file and its bytes; a fault is reported at the path.
-fn find(
+/// The file of an `env_file` or `label_file` (`what`) and its bytes; a fault is reported at the path.
+pub(super) fn find(
     reader: &mut Reader<'_, '_>,
+    what: &str,
     field: &Field<'_>,
     path: &str,
     required: bool,
 ) -> Option<(String, Bytes)> {
     let Some(file) = paths::below_root(reader.context, &field.node.span.file, path) else {
-        let message = format!("env_file `{path}` lies outside of the desired state");
+        let message = format!("{what} `{path}` lies outside of the desired state");
         let label = "only files below its root are read";
         reader.error("env-file-outside", field.node, message, label);
         return None;
@@ -155,15 +156,18 @@ fn find(
     match (reader.context.read)(&file) {
         Some(FileContent::Read(bytes)) => return Some((file, bytes.clone())),
         Some(FileContent::Unreadable(why)) => {
-            let message = format!("env_file `{file}` cannot be read");
+            let message = format!("{what} `{file}` cannot be read");
             let why = why.clone();
             reader.error("unreadable-file", field.node, message, why);
         }
         None if required => {
-            let message = format!("env_file `{file}` does not exist");
+            let message = format!("{what} `{file}` does not exist");
             let diagnostic =
                 Diagnostic::error("missing-file", field.node.span.clone(), message, "no such file");
-            reader.report(diagnostic.help("if it may be missing: { path = \"...\", required = false }"));
+            reader.report(match what {
+                "env_file" => diagnostic.help("if it may be missing: { path = \"...\", required = false }"),
+                _ => diagnostic,
+            });
         }
         None => {}
     }

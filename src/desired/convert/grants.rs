@@ -63,7 +63,14 @@ fn mount(context: &Context<'_>, kind: ProvidedKind, grant: &Grant) -> Mount {
         }
     };
     let path = format!("{}/{name}", context.host.provided.trim_end_matches('/'));
-    let source = MountSource::Bind { path, create: false, propagation: None, selinux: None, content: None };
+    let source = MountSource::Bind {
+        path,
+        create: false,
+        propagation: None,
+        selinux: None,
+        content: None,
+        recursive: None,
+    };
     Mount { source, read_only: true }
 }
 

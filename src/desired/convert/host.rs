@@ -1,15 +1,14 @@
-//! What a container gets of its host: `extra_hosts`, `dns`, `devices`, `ulimits`, `sysctls`, `logging`.
+//! What a container gets of its host: `extra_hosts`, `dns`, `ulimits`, `sysctls`, `logging`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::node::Value;
-use crate::desired::spec::{Device, Logging, Ulimit};
+use crate::desired::spec::{Logging, Ulimit};
 
 use super::keys::Parent;
 use super::networks::address;
-use super::paths;
 use super::read::{Field, Fields, Reader};
 
 /// `host:address` lines, sorted by host: the order of two hosts in a hosts file says nothing.
@@ -88,98 +87,6 @@ pub(super) fn dns(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Vec<String>
         }
     }
     servers
-}
-
-/// Sorted by their path in the container.
-pub(super) fn devices(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Vec<Device> {
-    let mut all: BTreeMap<String, Device> = BTreeMap::new();
-    for item in reader.list(field, "devices = [\"/dev/ttyUSB0\"]").unwrap_or_default() {
-        let found = match &item.node.value {
-            Value::Table(_) => long_device(reader, &item),
-            _ => reader.filled(&item).map(str::to_owned).and_then(|text| short_device(reader, &item, &text)),
-        };
-        let Some(device) = found else { continue };
-        if let Some(first) = all.get(&device.container) {
-            let message = format!("device `{}` is given twice, with different settings", first.container);
-            if *first != device {
-                reader.error("duplicate-device", item.node, message, "second one");
-            }
-            continue;
-        }
-        all.insert(device.container.clone(), device);
-    }
-    all.into_values().collect()
-}
-
-fn short_device(reader: &mut Reader<'_, '_>, item: &Field<'_>, text: &str) -> Option<Device> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (host, container, permissions) = match parts.as_slice() {
-        [host] => (*host, *host, None),
-        // Two parts are ambiguous: the engine's command line looks whether the second one is permissions.
-        [host, second] if is_permissions(second) => (*host, *host, Some(*second)),
-        [host, container] => (*host, *container, None),
-        [host, container, permissions] => (*host, *container, Some(*permissions)),
-        _ => ("", "", None),
-    };
-    device(reader, item, text, host, container, permissions)
-}
-
-fn long_device(reader: &mut Reader<'_, '_>, item: &Field<'_>) -> Option<Device> {
-    let fields = reader.table(item, "{ source = \"/dev/ttyUSB0\" }")?;
-    reader.check(&fields, "Device", &[]);
-    let Some(source) = fields.get("source") else {
-        let message = format!("`{}` has an entry without `source`", item.path);
-        reader.error("missing-key", item.node, message, "add the host's device: source = \"/dev/...\"");
-        return None;
-    };
-    let host = reader.filled(&source)?.to_owned();
-    let container = match fields.get("target") {
-        Some(field) => reader.filled(&field)?.to_owned(),
-        None => host.clone(),
-    };
-    let permissions = match fields.get("permissions") {
-        Some(field) => Some(reader.filled(&field)?.to_owned()),
-        None => None,
-    };
-    device(reader, &source, &host, &host, &container, permissions.as_deref())
-}
-
-fn is_permissions(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| matches!(byte, b'r' | b'w' | b'm'))
-}
-
-fn device(
-    reader: &mut Reader<'_, '_>,
-    item: &Field<'_>,
-    text: &str,
-    host: &str,
-    container: &str,
-    permissions: Option<&str>,
-) -> Option<Device> {
-    let fault = |reader: &mut Reader<'_, '_>, label: &str| {
-        let diagnostic = Diagnostic::error(
-            "bad-device",
-            item.node.span.clone(),
-            format!("`{text}` is not a device"),
-            label,
-        );
-        reader.report(diagnostic.help("form: \"/dev/host[:/dev/container][:rwm]\""));
-        None
-    };
-    if !host.starts_with('/') && host.contains('=') {
-        let message = format!("`{text}`: CDI devices are not supported");
-        reader.error("unsupported-value", item.node, message, "this version does not support it yet");
-        return None;
-    }
-    let permissions = permissions.unwrap_or("rwm");
-    if !is_permissions(permissions) {
-        return fault(reader, "permissions are some of r, w and m");
-    }
-    let (Some(host), Some(container)) = (paths::in_container(host), paths::in_container(container)) else {
-        return fault(reader, "both paths begin with `/`");
-    };
-    let permissions = ['r', 'w', 'm'].into_iter().filter(|bit| permissions.contains(*bit)).collect();
-    Some(Device { host, container, permissions })
 }
 
 /// The names that the engine knows (setrlimit(2), lower case).

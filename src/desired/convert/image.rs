@@ -176,7 +176,12 @@ pub(super) fn image(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<
         }
         return Some(built_name(reader, fields));
     };
-    let text = reader.filled(&field)?;
+    reference(reader, &field)
+}
+
+/// An image reference in its canonical form.
+pub(super) fn reference(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<String> {
+    let text = reader.filled(field)?;
     match canonical_image(text) {
         Ok(image) => Some(image),
         Err(ImageFault { start, end, message }) => {

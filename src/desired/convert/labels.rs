@@ -1,11 +1,13 @@
 //! Maps of text: labels, options, sysctls. Map or list, dotted keys flattened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::diagnostic::{Diagnostic, Span};
+use crate::desired::dotenv::{self, Format};
 use crate::desired::node::{Table, Value};
 
-use super::read::{Field, Reader, literal};
+use super::environment;
+use super::read::{Field, Fields, Reader, literal};
 
 /// One pair with the place of its name.
 pub(super) struct Pair {
@@ -69,21 +71,51 @@ impl Reader<'_, '_> {
     pub(super) fn labels(&mut self, field: &Field<'_>) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::new();
         for Pair { name, text, span } in self.pairs(field, true) {
-            let reserved =
-                ["dev.evenkeel.", "com.docker.compose."].into_iter().find(|prefix| name.starts_with(prefix));
-            if let Some(prefix) = reserved {
-                let message = format!("label `{name}` is reserved");
-                let label = format!("evenkeel writes `{prefix}*` itself");
-                self.report(Diagnostic::error("reserved-label", span, message, label));
-                continue;
+            if !self.is_reserved(&name, span) {
+                labels.insert(name, text);
             }
-            labels.insert(name, text);
         }
         labels
+    }
+
+    fn is_reserved(&mut self, name: &str, span: Span) -> bool {
+        let reserved =
+            ["dev.evenkeel.", "com.docker.compose."].into_iter().find(|prefix| name.starts_with(prefix));
+        if let Some(prefix) = reserved {
+            let message = format!("label `{name}` is reserved");
+            let label = format!("evenkeel writes `{prefix}*` itself");
+            self.report(Diagnostic::error("reserved-label", span, message, label));
+        }
+        reserved.is_some()
     }
 
     /// A map of options.
     pub(super) fn options(&mut self, field: &Field<'_>) -> BTreeMap<String, String> {
         self.pairs(field, false).into_iter().map(|pair| (pair.name, pair.text)).collect()
     }
+}
+
+/// The labels of every `label_file`, the later ones over the earlier. Files that had a part go to `files`.
+pub(super) fn label_files(
+    reader: &mut Reader<'_, '_>,
+    service: &Fields<'_>,
+    files: &mut BTreeSet<String>,
+) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    let Some(field) = service.get("label_file") else { return labels };
+    for item in reader.one_or_many(&field, "label_file = [\"app.labels\"]").unwrap_or_default() {
+        let Some(path) = reader.filled(&item) else { continue };
+        let Some((file, bytes)) = environment::find(reader, "label_file", &item, path, true) else {
+            continue;
+        };
+        let lookup = |name: &str| (reader.context.variables)(name);
+        let pairs = dotenv::parse(&file, &bytes, Format::Compose, &lookup, reader.diagnostics);
+        for (name, text) in pairs {
+            if !reader.is_reserved(&name, item.node.span.clone()) {
+                labels.insert(name, text);
+            }
+        }
+        files.insert(file);
+    }
+    labels
 }

@@ -32,6 +32,8 @@ pub(super) fn resources(
     let period = service.get("cpu_period").map(|field| microseconds(reader, &field, 1000, 1_000_000));
     let quota = service.get("cpu_quota").map(|field| microseconds(reader, &field, 1000, i64::MAX));
     let cpuset = service.get("cpuset").map(|field| cpuset(reader, &field));
+    let rt_period = service.get("cpu_rt_period").map(|field| microseconds(reader, &field, 1, i64::MAX));
+    let rt_runtime = service.get("cpu_rt_runtime").map(|field| microseconds(reader, &field, 1, i64::MAX));
     // 0 is the engine's word for no limit.
     let positive =
         |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
@@ -45,6 +47,8 @@ pub(super) fn resources(
         cpu_quota: quota.map_or(Some(None), |quota| quota.map(Some))?.filter(|quota| *quota > 0),
         cpuset: cpuset.map_or(Some(None), |cpuset| cpuset.map(Some))?,
         pids: pids?.filter(|pids| *pids > 0),
+        cpu_rt_period: positive(rt_period.map_or(Some(None), |period| period.map(Some))?),
+        cpu_rt_runtime: positive(rt_runtime.map_or(Some(None), |runtime| runtime.map(Some))?),
     };
     limits_fit(reader, service, deploy, &resources);
     Some(resources)
@@ -85,6 +89,10 @@ fn limits_fit(reader: &mut Reader<'_, '_>, service: &Fields<'_>, deploy: &Deploy
     }
     if nano_cpus.is_some_and(|nano| nano < 10_000_000) {
         refuse(cpus_field, "the engine takes no less than a hundredth of a core", "at least 0.01");
+    }
+    if resources.cpu_rt_runtime.zip(resources.cpu_rt_period).is_some_and(|(runtime, period)| runtime > period)
+    {
+        refuse(service.get("cpu_rt_runtime"), "it is longer than cpu_rt_period", "at most the period");
     }
     if nano_cpus.is_some() && (cpu_period.is_some() || cpu_quota.is_some()) {
         let field = service.get("cpu_period").or_else(|| service.get("cpu_quota"));

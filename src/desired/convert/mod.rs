@@ -4,12 +4,15 @@
 //! [`super::spec`]. All problems of an object are reported, never only the first; with an error there is no spec.
 
 mod artifact;
+mod blkio;
 mod build;
 mod credentials;
 mod depends;
 mod deploy;
 mod environment;
+mod extra;
 mod grants;
+mod hardware;
 mod health;
 mod hooks;
 mod host;
@@ -19,8 +22,10 @@ mod job;
 mod keys;
 mod labels;
 mod limits;
+mod links;
 mod mount_table;
 mod mounts;
+mod namespaces;
 mod networks;
 mod objects;
 mod paths;
@@ -36,6 +41,7 @@ mod security;
 mod service;
 mod tmpfs;
 mod unsupported;
+mod versions;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -79,6 +85,8 @@ pub struct Context<'a> {
     /// Values of pass-through environment variables (`environment = ["TOKEN"]`).
     pub variables: &'a dyn Fn(&str) -> Option<String>,
     pub host: &'a HostFacts,
+    /// `[policy.guard] api_socket = true`.
+    pub api_socket: bool,
 }
 
 /// A network or volume that the project declares.

@@ -1,10 +1,12 @@
 //! The long form of `volumes`.
 
+use std::collections::BTreeMap;
+
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::manifest;
 use crate::desired::node::Value;
 use crate::desired::snapshot::FileContent;
-use crate::desired::spec::{Mount, MountSource};
+use crate::desired::spec::{Mount, MountSource, Recursive};
 
 use super::mounts::{bind_path, canonical_propagation, named, target};
 use super::read::{Field, Fields, Reader};
@@ -31,12 +33,16 @@ pub(super) fn long(reader: &mut Reader<'_, '_>, item: &Field<'_>) -> Option<(Str
 fn long_source(reader: &mut Reader<'_, '_>, item: &Field<'_>, fields: &Fields<'_>) -> Option<MountSource> {
     let Some(kind) = fields.get("type") else {
         let message = format!("`{}` has an entry without `type`", item.path);
-        reader.error("missing-key", item.node, message, "add type = \"bind\", \"volume\" or \"tmpfs\"");
+        reader.error(
+            "missing-key",
+            item.node,
+            message,
+            "add type = \"bind\", \"volume\", \"tmpfs\" or \"image\"",
+        );
         return None;
     };
-    if let Some(word @ ("image" | "npipe" | "cluster")) = kind.node.as_str() {
+    if let Some(word @ ("npipe" | "cluster")) = kind.node.as_str() {
         let why = match word {
-            "image" => "this version does not support it yet",
             "npipe" => "Windows only",
             _ => "it belongs to Docker Swarm",
         };
@@ -48,8 +54,11 @@ fn long_source(reader: &mut Reader<'_, '_>, item: &Field<'_>, fields: &Fields<'_
         );
         return None;
     }
+    if kind.node.as_str() == Some("image") {
+        reader.needs_api(&kind, (1, 48), "28", true);
+    }
     let kind = reader.choice(&kind, "kind of mount", manifest::MountKind::WORDS)?;
-    for other in ["bind", "volume", "tmpfs"].into_iter().filter(|other| *other != kind) {
+    for other in ["bind", "volume", "tmpfs", "image"].into_iter().filter(|other| *other != kind) {
         if let Some(field) = fields.get(other) {
             let message = format!("`{}` is for mounts of type `{other}`, this one is a {kind}", field.path);
             reader.report(Diagnostic::error("bad-mount", field.key.clone(), message, "drop it"));
@@ -64,9 +73,10 @@ fn long_source(reader: &mut Reader<'_, '_>, item: &Field<'_>, fields: &Fields<'_
                 reader.error("missing-key", item.node, message, "add the host's path: source = \"./folder\"");
                 return None;
             };
-            bind(reader, &field, options)
+            bind(reader, fields, &field, options)
         }
         "volume" => volume(reader, source, options),
+        "image" => image(reader, item, source, options),
         _ => {
             if let Some(field) = source {
                 reader.error("bad-mount", field.node, "a tmpfs has no source", "drop it");
@@ -77,10 +87,16 @@ fn long_source(reader: &mut Reader<'_, '_>, item: &Field<'_>, fields: &Fields<'_
     }
 }
 
-fn bind(reader: &mut Reader<'_, '_>, source: &Field<'_>, options: Option<Fields<'_>>) -> Option<MountSource> {
+fn bind(
+    reader: &mut Reader<'_, '_>,
+    mount: &Fields<'_>,
+    source: &Field<'_>,
+    options: Option<Fields<'_>>,
+) -> Option<MountSource> {
     let text = reader.filled(source)?;
     let path = bind_path(reader, source, source.node.span.clone(), text)?;
-    let (mut create, mut propagation, mut selinux) = (false, None, None);
+    // As in Compose: only who says otherwise gets an error for a missing folder.
+    let (mut create, mut propagation, mut selinux, mut recursive) = (true, None, None, None);
     if let Some(options) = options {
         reader.check(&options, "BindOptions", &[]);
         if let Some(field) = options.get("create_host_path") {
@@ -90,11 +106,63 @@ fn bind(reader: &mut Reader<'_, '_>, source: &Field<'_>, options: Option<Fields<
             propagation =
                 canonical_propagation(reader.choice(&field, "propagation", manifest::Propagation::WORDS)?);
         }
+        if let Some(field) = options.get("recursive") {
+            recursive = recursion(reader, mount, &field)?;
+        }
         if let Some(field) = options.get("selinux") {
             selinux = reader.choice(&field, "SELinux mode", manifest::Selinux::WORDS)?.chars().next();
         }
     }
-    Some(MountSource::Bind { path, create, propagation, selinux, content: None })
+    Some(MountSource::Bind { path, create, propagation, selinux, content: None, recursive })
+}
+
+fn recursion(
+    reader: &mut Reader<'_, '_>,
+    mount: &Fields<'_>,
+    field: &Field<'_>,
+) -> Option<Option<Recursive>> {
+    let word = reader.choice(field, "way to mount what is below", manifest::Recursive::WORDS)?;
+    if matches!(word, "writable" | "readonly") {
+        reader.needs_api(field, (1, 44), "25", true);
+        let read_only = mount.get("read_only").is_some_and(|field| match &field.node.value {
+            Value::Boolean(flag) => *flag,
+            Value::String(text) => super::scalar::is_true(text),
+            _ => false,
+        });
+        if !read_only {
+            let message = format!("`{}` is about read-only binds", field.path);
+            reader.error("bad-mount", field.node, message, "add read_only = true");
+            return None;
+        }
+    }
+    Some(match word {
+        "disabled" => Some(Recursive::Disabled),
+        "writable" => Some(Recursive::Writable),
+        "readonly" => Some(Recursive::Readonly),
+        _ => None,
+    })
+}
+
+/// The files of an image.
+fn image(
+    reader: &mut Reader<'_, '_>,
+    item: &Field<'_>,
+    source: Option<Field<'_>>,
+    options: Option<Fields<'_>>,
+) -> Option<MountSource> {
+    let mut subpath = None;
+    if let Some(options) = options {
+        reader.check(&options, "ImageOptions", &[]);
+        if let Some(field) = options.get("subpath") {
+            subpath = Some(reader.filled(&field)?.to_owned());
+        }
+    }
+    let Some(field) = source else {
+        let message = format!("`{}` has an image without `source`", item.path);
+        reader.error("missing-key", item.node, message, "add the image: source = \"nginx:1.27\"");
+        return None;
+    };
+    Some(MountSource::Image { reference: super::image::reference(reader, &field)?, subpath })
 }
 
 fn volume(
@@ -102,7 +170,7 @@ fn volume(
     source: Option<Field<'_>>,
     options: Option<Fields<'_>>,
 ) -> Option<MountSource> {
-    let (mut no_copy, mut subpath) = (false, None);
+    let (mut no_copy, mut subpath, mut labels) = (false, None, BTreeMap::new());
     if let Some(options) = options {
         reader.check(&options, "VolumeOptions", &[]);
         if let Some(field) = options.get("nocopy") {
@@ -112,9 +180,18 @@ fn volume(
             reader.needs_api(&field, (1, 45), "26", true);
             subpath = Some(reader.filled(&field)?.to_owned());
         }
+        if let Some(field) = options.get("labels") {
+            labels = reader.labels(&field);
+            if source.is_some() {
+                let message = format!("`{}` has no effect: the volume is there already", field.path);
+                let label = "write it under [volumes]";
+                reader.report(Diagnostic::warning("bad-mount", field.key.clone(), message, label));
+                labels.clear();
+            }
+        }
     }
     let Some(field) = source else {
-        return Some(MountSource::Volume { name: None, key: None, no_copy, subpath });
+        return Some(MountSource::Volume { name: None, key: None, no_copy, subpath, labels });
     };
     let text = reader.filled(&field)?;
     if text.starts_with(['.', '/', '~']) {
@@ -123,7 +200,9 @@ fn volume(
         return None;
     }
     match named(reader, field.node.span.clone(), text, None)? {
-        MountSource::Volume { name, key, .. } => Some(MountSource::Volume { name, key, no_copy, subpath }),
+        MountSource::Volume { name, key, .. } => {
+            Some(MountSource::Volume { name, key, no_copy, subpath, labels })
+        }
         other => Some(other),
     }
 }

@@ -43,7 +43,10 @@ pub(super) struct Mounts {
     pub tmpfs: BTreeMap<String, String>,
 }
 
-pub(super) fn mounts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Mounts {
+/// Where the engine's socket is, on the host and in containers that get it.
+const API_SOCKET: &str = "/var/run/docker.sock";
+
+pub(super) fn mounts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>, api_socket: bool) -> Mounts {
     let mut all = Mounts::default();
     // Where each target was first mounted, to point there.
     let mut taken: BTreeMap<String, Span> = BTreeMap::new();
@@ -72,6 +75,18 @@ pub(super) fn mounts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Mounts
                 all.tmpfs.insert(target, options);
             }
         }
+    }
+    // Who mounts it by hand, too, means the same.
+    if api_socket && !taken.contains_key(API_SOCKET) {
+        let source = MountSource::Bind {
+            path: API_SOCKET.to_owned(),
+            create: false,
+            propagation: None,
+            selinux: None,
+            content: None,
+            recursive: None,
+        };
+        all.mounts.insert(API_SOCKET.to_owned(), Mount { source, read_only: false });
     }
     for kind in [ProvidedKind::Secret, ProvidedKind::Config] {
         grants(reader, fields, kind, &mut all, &mut taken);
@@ -123,7 +138,13 @@ fn short(reader: &mut Reader<'_, '_>, item: &Field<'_>, text: &str) -> Option<(S
     match parts.as_slice() {
         [path] => {
             let path = target(reader, part(0), path)?;
-            let source = MountSource::Volume { name: None, key: None, no_copy: false, subpath: None };
+            let source = MountSource::Volume {
+                name: None,
+                key: None,
+                no_copy: false,
+                subpath: None,
+                labels: BTreeMap::new(),
+            };
             Some((path, Mount { source, read_only: false }))
         }
         [source, path] | [source, path, _] => {
@@ -178,6 +199,7 @@ fn source_of(reader: &mut Reader<'_, '_>, item: &Field<'_>, source: &str, rest: 
             propagation: None,
             selinux: None,
             content: None,
+            recursive: None,
         });
     }
     if source.contains('/') {
@@ -215,7 +237,13 @@ pub(super) fn named(
     let volumes = reader.context.volumes;
     if let Some(declared) = volumes.get(key) {
         let name = Some(declared.name.clone());
-        return Some(MountSource::Volume { name, key: Some(key.to_owned()), no_copy: false, subpath: None });
+        return Some(MountSource::Volume {
+            name,
+            key: Some(key.to_owned()),
+            no_copy: false,
+            subpath: None,
+            labels: BTreeMap::new(),
+        });
     }
     let near = nearest(key, volumes.keys().map(String::as_str));
     let label = near.map_or_else(|| "not in [volumes]".to_owned(), |near| format!("did you mean `{near}`?"));

@@ -9,6 +9,7 @@ use crate::desired::spec::{Endpoint, NetworkMode};
 use crate::desired::suggest::nearest;
 
 use super::depends;
+use super::extra::mac_address;
 use super::keys::Parent;
 use super::read::{Field, Fields, Reader};
 
@@ -128,7 +129,59 @@ fn endpoint(
         Some(field) => reader.whole(&field, i32::MIN.into(), i32::MAX.into())?,
     };
     let priority = i32::try_from(priority).unwrap_or_default();
-    Some(Endpoint { aliases, ipv4_address, ipv6_address, key: key.to_owned(), priority })
+    let endpoint = Endpoint {
+        aliases,
+        ipv4_address,
+        ipv6_address,
+        key: key.to_owned(),
+        priority,
+        ..Endpoint::default()
+    };
+    rarer(reader, &fields, endpoint)
+}
+
+/// What few endpoints have.
+fn rarer(reader: &mut Reader<'_, '_>, fields: &Fields<'_>, mut endpoint: Endpoint) -> Option<Endpoint> {
+    if let Some(field) = fields.get("mac_address") {
+        reader.needs_api(&field, (1, 44), "25", true);
+        endpoint.mac_address = Some(mac_address(reader, &field)?);
+    }
+    if let Some(field) = fields.get("link_local_ips") {
+        for item in reader.list(&field, "link_local_ips = [\"169.254.8.8\"]").unwrap_or_default() {
+            let found = address::<std::net::IpAddr>(reader, &item, "an IP address", "169.254.8.8");
+            endpoint.link_local_ips.extend(found);
+        }
+    }
+    if let Some(field) = fields.get("driver_opts") {
+        endpoint.driver_opts = reader.options(&field);
+    }
+    if let Some(field) = fields.get("gw_priority") {
+        reader.needs_api(&field, (1, 48), "28", true);
+        endpoint.gw_priority = reader.whole(&field, i32::MIN.into(), i32::MAX.into())?;
+    }
+    if let Some(field) = fields.get("interface_name") {
+        reader.needs_api(&field, (1, 49), "28.1", true);
+        let name = interface_name(reader, &field)?;
+        endpoint.driver_opts.insert(INTERFACE_NAME.to_owned(), name);
+    }
+    Some(endpoint)
+}
+
+/// The driver's option that Compose's `interface_name` stands for.
+const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
+
+fn interface_name(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<String> {
+    /// The kernel's limit.
+    const MOST: usize = 15;
+    let text = reader.filled(field)?;
+    let good = text.len() <= MOST
+        && !matches!(text, "." | "..")
+        && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+    if !good {
+        let message = format!("`{text}` is not an interface's name");
+        reader.error("bad-name", field.node, message, "at most 15 characters, without blanks, `/` and `:`");
+    }
+    good.then(|| text.to_owned())
 }
 
 /// An address in its canonical spelling.
@@ -199,6 +252,14 @@ fn refuse_conflicts(
             reader
                 .report(diagnostic.also(mode_field.node.span.clone(), "shares another container's network"));
         }
+    }
+    if (shared || matches!(mode, NetworkMode::Host | NetworkMode::None))
+        && let Some(field) = service.get("mac_address")
+    {
+        let message = format!("`{}` cannot be combined with this network_mode", field.path);
+        let label = "there is no interface of its own for it";
+        let diagnostic = Diagnostic::error("network-mode-conflict", field.key.clone(), message, label);
+        reader.report(diagnostic.also(mode_field.node.span.clone(), "network mode"));
     }
     if matches!(mode, NetworkMode::Host | NetworkMode::None)
         && let Some(field) = service.get("ports")

@@ -34,6 +34,10 @@ pub fn network(
     let driver = text(&mut reader, "driver");
     let mut flag = |key: &str| fields.get(key).and_then(|field| reader.flag(&field)).unwrap_or(false);
     let (internal, attachable, enable_ipv6) = (flag("internal"), flag("attachable"), flag("enable_ipv6"));
+    let enable_ipv4 = fields.get("enable_ipv4").and_then(|field| {
+        reader.needs_api(&field, (1, 48), "28", true);
+        reader.flag(&field)
+    });
     let options = fields.get("driver_opts").map(|field| reader.options(&field)).unwrap_or_default();
     let labels = fields.get("labels").map(|field| reader.labels(&field)).unwrap_or_default();
     let ipam = fields.get("ipam").and_then(|field| ipam(&mut reader, &field)).unwrap_or_default();
@@ -47,6 +51,8 @@ pub fn network(
         internal,
         attachable,
         enable_ipv6,
+        // Yes is what every engine does unasked.
+        enable_ipv4: enable_ipv4.filter(|on| !on),
         ipam,
         labels,
         source: place(&fields),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::desired::diagnostic::Diagnostic;
+use crate::desired::node::Value;
 use crate::desired::snapshot::FileContent;
 
-use super::read::{Field, Reader};
+use super::read::{Field, Fields, Reader};
 use super::{paths, scalar};
 
 /// The kernel's capabilities (capabilities(7)) without their prefix, and the engine's word for all of them.
@@ -82,6 +83,18 @@ pub(super) fn security_opt(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> BT
     all
 }
 
+/// `systempaths=unconfined` is no option of the engine's but two empty lists, [`Extra::unmasked`](crate::desired::spec::Extra).
+pub(super) fn is_unmasked(service: &Fields<'_>) -> bool {
+    let Some(field) = service.get("security_opt") else { return false };
+    let items = match &field.node.value {
+        Value::Array(items) => items.as_slice(),
+        _ => &[],
+    };
+    items
+        .iter()
+        .any(|item| matches!(item.as_str(), Some("systempaths=unconfined" | "systempaths:unconfined")))
+}
+
 fn option(reader: &mut Reader<'_, '_>, item: &Field<'_>, text: &str) -> Option<String> {
     let (name, value) = match text.split_once(['=', ':']) {
         Some((name, value)) => (name, Some(value)),
@@ -101,7 +114,13 @@ fn option(reader: &mut Reader<'_, '_>, item: &Field<'_>, text: &str) -> Option<S
         ("seccomp", Some(value @ ("unconfined" | "builtin"))) => Some(format!("seccomp={value}")),
         ("seccomp", Some(path)) if !path.is_empty() => seccomp_file(reader, item, path),
         ("apparmor" | "label", Some(value)) if !value.is_empty() => Some(format!("{name}={value}")),
-        ("systempaths" | "writable-cgroups" | "credentialspec", _) => {
+        ("systempaths", Some("unconfined")) => None,
+        ("systempaths", _) => {
+            let message = "security option `systempaths` has one value";
+            reader.error("bad-choice", item.node, message, "write \"systempaths=unconfined\"");
+            None
+        }
+        ("writable-cgroups" | "credentialspec", _) => {
             let why = if name == "credentialspec" {
                 "Windows only"
             } else {
@@ -121,8 +140,8 @@ fn option(reader: &mut Reader<'_, '_>, item: &Field<'_>, text: &str) -> Option<S
             None
         }
         _ => {
-            let words = ["no-new-privileges", "label", "apparmor", "seccomp"];
-            let listed = "no-new-privileges[=true], label=..., apparmor=..., seccomp=unconfined or a file";
+            let words = ["no-new-privileges", "label", "apparmor", "seccomp", "systempaths"];
+            let listed = "no-new-privileges[=true], label=..., apparmor=..., seccomp=unconfined or a file, systempaths=unconfined";
             reader.bad_choice(item.node.span.clone(), name, "security option", &words, Some(listed));
             None
         }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::diagnostic::Diagnostic;
-use crate::desired::ident::ServiceId;
+use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::node::{Table, Value};
 use crate::desired::spec::{
-    ContainerSpec, Dependency, DependencyCondition, DriftPolicy, Healthcheck, LiveSpec, NetworkMode, Policy,
-    PullPolicy, ServiceSpec,
+    ContainerSpec, Dependency, DependencyCondition, DriftPolicy, Extra, Healthcheck, LiveSpec, NetworkMode,
+    Policy, PullPolicy, ServiceSpec,
 };
 
 use super::environment::environment;
@@ -16,8 +16,8 @@ use super::objects::{errors, place};
 use super::read::{Field, Fields, Reader};
 use super::words::WordsFault;
 use super::{
-    Context, depends, deploy, grants, health, hooks, host, image, limits, mounts, networks, paths, ports,
-    probe, restart, rollout, security, words,
+    Context, depends, deploy, extra, grants, hardware, health, hooks, host, image, labels, limits, links,
+    mounts, networks, paths, ports, probe, restart, rollout, security, words,
 };
 
 /// The spec of one service. Every problem goes to `diagnostics`; `None` when one of them is an error.
@@ -40,15 +40,15 @@ pub fn service(
 pub(super) fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<'_>) -> Option<ServiceSpec> {
     let mut source = place(fields);
     let deploy = deploy::open(reader, fields);
-    let networks = networks::networks(reader, fields, &id.service);
-    let mode = networks.as_ref().map(|networks| networks.mode.clone());
+    let mut networks = networks::networks(reader, fields, &id.service);
     let healthcheck = health::healthcheck(reader, fields);
-    let container = container(reader, fields, &deploy, &mut source.files, mode, healthcheck.clone());
+    let whole = Whole { id, fields, deploy: &deploy };
+    let container = container(reader, &whole, &mut source.files, networks.as_mut(), healthcheck.clone());
     let restart = restart::restart(reader, fields, &deploy);
     let resources = limits::resources(reader, fields, &deploy);
     let replicas = deploy::replicas(reader, fields, &deploy);
     let container_name = container_name(reader, id, fields, replicas.as_ref());
-    let policy = policy(reader, id, fields, &deploy, networks.as_ref(), healthcheck.as_ref());
+    let policy = policy(reader, &whole, container.as_ref(), healthcheck.as_ref());
     if let Some((count, place)) = &replicas {
         protected_and_zero(reader, fields, *count, place.as_ref());
     }
@@ -67,17 +67,29 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, id: &ServiceId, fields: &Fields<
     Some(ServiceSpec { container, live, policy, source })
 }
 
+/// A service's table with what was opened in it.
+struct Whole<'r, 't> {
+    id: &'r ServiceId,
+    fields: &'r Fields<'t>,
+    deploy: &'r deploy::Deploy<'t>,
+}
+
 fn container(
     reader: &mut Reader<'_, '_>,
-    fields: &Fields<'_>,
-    deploy: &deploy::Deploy<'_>,
+    whole: &Whole<'_, '_>,
     files: &mut BTreeSet<String>,
-    mode: Option<NetworkMode>,
+    networks: Option<&mut networks::Networks>,
     healthcheck: Option<Healthcheck>,
 ) -> Option<ContainerSpec> {
+    let Whole { id, fields, deploy } = whole;
+    let mode = networks.as_ref().map(|networks| networks.mode.clone());
     let image = image::image(reader, fields);
     let environment = environment(reader, fields, files);
-    let mounts = mounts::mounts(reader, fields);
+    let api_socket = extra::api_socket(reader, fields);
+    let mounts = mounts::mounts(reader, fields, api_socket);
+    let devices = fields.get("devices").map(|field| hardware::devices(reader, &field)).unwrap_or_default();
+    let extra = extra::extra(reader, fields, deploy, &id.service, networks, devices.cdi);
+    let extra = Extra { unmasked: security::is_unmasked(fields), ..extra };
     let mut ports = fields.get("ports").map(|field| ports::ports(reader, &field)).unwrap_or_default();
     let expose = ports::expose(reader, fields, &ports);
     if matches!(mode, Some(NetworkMode::Host | NetworkMode::None)) {
@@ -90,6 +102,7 @@ fn container(
         .and_then(|own| own.get("labels"))
         .map(|field| reader.labels(&field))
         .unwrap_or_default();
+    labels.extend(labels::label_files(reader, fields, files));
     labels.extend(fields.get("labels").map(|field| reader.labels(&field)).unwrap_or_default());
     let command = words_of(reader, fields, "command");
     let entrypoint = words_of(reader, fields, "entrypoint");
@@ -130,7 +143,7 @@ fn container(
             .map(|field| host::extra_hosts(reader, &field))
             .unwrap_or_default(),
         dns: fields.get("dns").map(|field| host::dns(reader, &field)).unwrap_or_default(),
-        devices: fields.get("devices").map(|field| host::devices(reader, &field)).unwrap_or_default(),
+        devices: devices.mapped,
         ulimits: fields.get("ulimits").map(|field| host::ulimits(reader, &field)).unwrap_or_default(),
         sysctls: fields.get("sysctls").map(|field| host::sysctls(reader, &field)).unwrap_or_default(),
         // 0 is the engine's word for its default.
@@ -139,31 +152,46 @@ fn container(
         image: image?,
         network_mode: mode?,
         healthcheck: healthcheck?,
+        extra,
     })
 }
 
 fn policy(
     reader: &mut Reader<'_, '_>,
-    id: &ServiceId,
-    fields: &Fields<'_>,
-    deploy: &deploy::Deploy<'_>,
-    networks: Option<&networks::Networks>,
+    whole: &Whole<'_, '_>,
+    container: Option<&ContainerSpec>,
     healthcheck: Option<&Healthcheck>,
 ) -> Option<Policy> {
+    let Whole { id, fields, deploy } = whole;
     let pull = match fields.get("pull_policy") {
         None => Some(PullPolicy::default()),
         Some(field) => image::pull_policy(reader, &field),
     };
     let mut depends_on = depends::depends_on(reader, fields, &id.service);
-    if let Some(NetworkMode::Service(owner)) = networks.map(|networks| &networks.mode) {
-        // Whose network is shared comes first; Compose infers the same.
-        let implied =
-            Dependency { condition: DependencyCondition::ServiceStarted, restart: true, required: true };
-        depends_on.entry(owner.clone()).or_insert(implied);
+    let mut imply = |name: &ServiceName, restart: bool| {
+        let condition = DependencyCondition::ServiceStarted;
+        depends_on.entry(name.clone()).or_insert(Dependency { condition, restart, required: true });
+    };
+    if let Some(container) = container {
+        // Whoever is named by id comes first; Compose infers the same.
+        if let NetworkMode::Service(owner) = &container.network_mode {
+            imply(owner, true);
+        }
+        for (name, tie) in container.extra.ties() {
+            imply(name, tie.ends_with_a_restart());
+        }
+    }
+    if let Some(field) = fields.get("links") {
+        links::targets(&field).filter_map(ServiceName::new).for_each(|name| {
+            if reader.context.services.contains_key(name.as_str()) && name != id.service {
+                imply(&name, false);
+            }
+        });
     }
     let mut update = deploy::update(reader, deploy)?;
     update.healthy_within_ms = health::healthy_within_ms(healthcheck?);
-    let probe = probe::probe(reader, fields, networks.map(|networks| &networks.mode), healthcheck)?;
+    let probe =
+        probe::probe(reader, fields, container.map(|container| &container.network_mode), healthcheck)?;
     if let Some(probe) = &probe {
         update.healthy_within_ms = update.healthy_within_ms.max(probe::healthy_within_ms(probe));
     }

@@ -22,13 +22,11 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
                 .or_else(|| found(SERVICE_HARMLESS, true));
         }
         "BuildSection" | "Build" => (&[][..], BUILD_HARMLESS),
-        "Deploy" => (DEPLOY, DEPLOY_HARMLESS),
+        "Deploy" => (&[][..], DEPLOY_HARMLESS),
         "Reservations" => (RESERVATIONS, RESERVATIONS_HARMLESS),
         "RestartPolicy" => (&[][..], RESTART_POLICY_HARMLESS),
-        "Endpoint" => (ENDPOINT, &[][..]),
-        "Network" => (NETWORK, &[][..]),
-        "BindOptions" => (BIND, &[][..]),
-        "VolumeOptions" => (VOLUME, &[][..]),
+        "Include" => (INCLUDE, &[][..]),
+        "RollbackConfig" => (&[][..], ROLLBACK_HARMLESS),
         "Mount" => (MOUNT, &[][..]),
         "Limits" => (LIMITS, &[][..]),
         "File" => (FILE, FILE_HARMLESS),
@@ -46,37 +44,8 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
 const LATER: &str = "this version does not support it yet";
 
 const SERVICE: &[(&str, &str)] = &[
-    ("annotations", LATER),
-    ("blkio_config", LATER),
-    ("cgroup", LATER),
-    ("cgroup_parent", LATER),
-    ("cpu_rt_period", LATER),
-    ("cpu_rt_runtime", LATER),
-    ("device_cgroup_rules", LATER),
-    ("dns_opt", LATER),
-    ("dns_search", LATER),
-    ("domainname", LATER),
-    ("external_links", "not supported yet: join a common network instead"),
-    ("gpus", LATER),
-    ("group_add", LATER),
-    ("ipc", LATER),
-    ("label_file", "not supported yet: write them under `labels`"),
-    ("links", "not supported yet: services of a network already find each other by name"),
-    ("mac_address", LATER),
-    ("mem_swappiness", LATER),
     ("models", "Docker Model Runner has no engine API to run it with"),
-    ("oom_kill_disable", LATER),
-    ("oom_score_adj", LATER),
-    ("pid", LATER),
     ("provider", "it hands the service to another program, which cannot be converged"),
-    ("runtime", LATER),
-    ("stdin_open", LATER),
-    ("storage_opt", LATER),
-    ("tty", LATER),
-    ("use_api_socket", "not supported yet: mount the engine's socket with `volumes` if you must"),
-    ("userns_mode", LATER),
-    ("uts", LATER),
-    ("volumes_from", "not supported yet: mount the same volumes in both services"),
 ];
 
 const SERVICE_HARMLESS: &[(&str, &str)] = &[
@@ -89,23 +58,28 @@ const SERVICE_HARMLESS: &[(&str, &str)] = &[
     ("pull_refresh_after", "ignored: write pull_policy = \"every_<duration>\""),
 ];
 
-const DEPLOY: &[(&str, &str)] =
-    &[("rollback_config", "not supported yet: a rollback is one plain start of the previous container")];
-
 const DEPLOY_HARMLESS: &[(&str, &str)] = &[("endpoint_mode", "ignored: it belongs to Docker Swarm")];
+
+const INCLUDE: &[(&str, &str)] = &[
+    ("project_directory", "relative paths start at the file that contains them"),
+    ("env_file", "variables are those of the project that includes it"),
+];
+
+const ROLLBACK_HARMLESS: &[(&str, &str)] = &[
+    ("failure_action", "ignored: a way back that fails is tried again, with growing pauses"),
+    ("max_failure_ratio", "ignored: every container is put back"),
+];
 
 const PLACEMENT_HARMLESS: &[(&str, &str)] = &[
     ("preferences", "ignored: nothing is spread across hosts, each takes what is meant for it"),
     ("max_replicas_per_node", "ignored: `replicas` is the number on each host already"),
 ];
 
-const LIMITS: &[(&str, &str)] = &[("devices", LATER)];
+const LIMITS: &[(&str, &str)] =
+    &[("devices", "devices are reserved: write them under `deploy.resources.reservations`")];
 
-const RESERVATIONS: &[(&str, &str)] = &[
-    ("devices", LATER),
-    ("generic_resources", "it belongs to Docker Swarm"),
-    ("pids", "the engine cannot reserve processes"),
-];
+const RESERVATIONS: &[(&str, &str)] =
+    &[("generic_resources", "it belongs to Docker Swarm"), ("pids", "the engine cannot reserve processes")];
 
 const RESERVATIONS_HARMLESS: &[(&str, &str)] =
     &[("cpus", "ignored: the engine cannot reserve cores; `cpu_shares` weighs them")];
@@ -115,21 +89,7 @@ const RESTART_POLICY_HARMLESS: &[(&str, &str)] = &[
     ("window", "ignored: the engine decides itself when a start counts, after 10 s"),
 ];
 
-const ENDPOINT: &[(&str, &str)] = &[
-    ("link_local_ips", LATER),
-    ("mac_address", LATER),
-    ("driver_opts", LATER),
-    ("gw_priority", "not supported yet: `priority` decides which network gives the default route"),
-    ("interface_name", LATER),
-];
-
-const NETWORK: &[(&str, &str)] = &[("enable_ipv4", LATER)];
-
-const BIND: &[(&str, &str)] = &[("recursive", LATER)];
-
-const VOLUME: &[(&str, &str)] = &[("labels", LATER)];
-
-const MOUNT: &[(&str, &str)] = &[("image", LATER), ("cluster", "it belongs to Docker Swarm")];
+const MOUNT: &[(&str, &str)] = &[("cluster", "it belongs to Docker Swarm")];
 
 const SECRET: &[(&str, &str)] = &[(
     "content",
@@ -143,10 +103,7 @@ const PROVIDED_HARMLESS: &[(&str, &str)] = &[
     ("template_driver", "ignored: it belongs to Docker Swarm"),
 ];
 
-const FILE: &[(&str, &str)] = &[
-    ("include", "not supported yet: all files of a folder are one project anyway"),
-    ("models", "Docker Model Runner has no engine API to run it with"),
-];
+const FILE: &[(&str, &str)] = &[("models", "Docker Model Runner has no engine API to run it with")];
 
 const FILE_HARMLESS: &[(&str, &str)] = &[("version", "ignored, as by Compose: drop the line")];
 
@@ -158,7 +115,7 @@ const PRUNE: &[(&str, &str)] = &[
     ("volumes", "volumes are never removed"),
 ];
 
-const GUARD: &[(&str, &str)] = &[("unmanaged", LATER), ("api_socket", LATER)];
+const GUARD: &[(&str, &str)] = &[("unmanaged", LATER)];
 
 const JOB: &[(&str, &str)] = &[
     ("restart", "a job ends: `retries` says how often it is tried again"),

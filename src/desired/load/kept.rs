@@ -68,6 +68,8 @@ type OwnFile = (Arc<Table>, bool);
 pub(super) struct Inputs {
     /// Its files in their order. The same table is the same file with the same text.
     files: Vec<OwnFile>,
+    /// Files of other projects that its services extend.
+    bases: Vec<Arc<Table>>,
     fleet: Option<Arc<Table>>,
     chain: Vec<Arc<Level>>,
     /// What is wrong with files of other projects whose defaults hold here.
@@ -79,6 +81,7 @@ impl Inputs {
         let of_defaults = chain.iter().flat_map(|level| &level.default_files);
         Self {
             files: own.iter().map(|file| (Arc::clone(&file.table), file.refines)).collect(),
+            bases: own.iter().flat_map(|file| &file.bases).map(|(_, table)| Arc::clone(table)).collect(),
             fleet: fleet.map(|file| Arc::clone(&file.table)),
             chain: chain.to_vec(),
             broken: of_defaults
@@ -93,7 +96,7 @@ impl Inputs {
 
     /// Compares by identity: equal content that was read into another place only costs another load.
     fn same(&self, other: &Self) -> bool {
-        let Self { files, fleet, chain, broken } = self;
+        let Self { files, bases, fleet, chain, broken } = self;
         let same_fleet = match (fleet, &other.fleet) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,
@@ -105,6 +108,8 @@ impl Inputs {
         same_fleet
             && *broken == other.broken
             && files.len() == other.files.len()
+            && bases.len() == other.bases.len()
+            && bases.iter().zip(&other.bases).all(|(a, b)| Arc::ptr_eq(a, b))
             && files.iter().zip(&other.files).all(same_file)
             && chain.len() == other.chain.len()
             && chain.iter().zip(&other.chain).all(|(a, b)| Arc::ptr_eq(a, b))

@@ -75,7 +75,8 @@ impl Loader {
         let mut found = std::mem::take(&mut files.diagnostics);
         let mut state = DesiredState::default();
         let good = files.state.iter().filter(|file| !file.broken);
-        good.for_each(|file| toplevel::check(file, &mut found));
+        let mut checked = BTreeSet::new();
+        good.filter(|file| checked.insert(&file.path)).for_each(|file| toplevel::check(file, &mut found));
         let fleet_file = files.state.iter().find(|file| file.path == FLEET);
         let hosts = fleet_file.and_then(|file| file.table.get("hosts")).map(|entry| &entry.value);
         let fleet = Fleet::read(hosts, host, &mut found);
@@ -84,7 +85,9 @@ impl Loader {
         let mut projects: BTreeMap<&ProjectName, Vec<&StateFile>> = BTreeMap::new();
         for file in &files.state {
             let selector = file.table.get("on_hosts").filter(|_| file.path != FLEET);
-            if selector.is_none_or(|entry| fleet.selects(&entry.value, &mut found)) {
+            // What is wrong with those of other files is told there.
+            let included = file.selectors.iter().all(|node| fleet.selects(node, &mut Vec::new()));
+            if selector.is_none_or(|entry| fleet.selects(&entry.value, &mut found)) && included {
                 projects.entry(&file.project).or_default().push(file);
             }
         }

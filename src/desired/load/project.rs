@@ -326,6 +326,7 @@ impl<'a> Loading<'a> {
             read: &read,
             variables: &variables,
             host: self.host,
+            api_socket: facts.scope.api_socket(),
         };
         let spec = convert::service(&draft.id, &draft.table, &context, &mut told);
         let image = convert::image_source(&draft.id, &draft.table, &context, &mut told);

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 
+use super::parts::DeviceRequest;
 use super::value::*;
 
 /// Replicas, limits, and how updates go.
@@ -18,6 +19,8 @@ pub struct Deploy {
     pub resources: Option<Resources>,
     /// How an update goes.
     pub update_config: Option<UpdateConfig>,
+    /// How the way back from a failed update goes, where that differs.
+    pub rollback_config: Option<RollbackConfig>,
     /// Labels; here they go on the container too, under `labels`.
     pub labels: Option<Labels>,
     /// The long form of `restart`, which it overrides.
@@ -60,6 +63,8 @@ pub struct Limits {
 pub struct Reservations {
     /// Memory: `"256m"`.
     pub memory: Option<Size>,
+    /// Devices of the host by what they can do, such as graphics processors.
+    pub devices: Option<Vec<DeviceRequest>>,
 }
 
 /// How an update goes.
@@ -78,6 +83,20 @@ pub struct UpdateConfig {
     pub monitor: Option<DurationText>,
     /// Part of the containers that may fail: `0.25`.
     pub max_failure_ratio: Option<Ratio>,
+}
+
+/// How the way back from a failed update goes. Keys that are left out are as in `update_config`, but for `parallelism`.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RollbackConfig {
+    /// `stop-first`, `start-first` or `auto`.
+    pub order: Option<Order>,
+    /// Containers put back at a time; 0, and when left out, is all.
+    pub parallelism: Option<Count>,
+    /// Pause between two of them.
+    pub delay: Option<DurationText>,
+    /// How long a container without a healthcheck must run to count as good again.
+    pub monitor: Option<DurationText>,
 }
 
 /// The long form of `restart`.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::parts::{Dependency, Ulimit};
+use super::parts::{Dependency, DeviceRequest, Ulimit};
 use super::value::*;
 
 /// A list whose items are short text (or numbers) or a table of the long form.
@@ -172,5 +172,22 @@ impl JsonSchema for NetworkMode {
                 { "pattern": "\\$" },
             ],
         })
+    }
+}
+
+/// `"all"`, or a list of requests.
+#[derive(Debug, Clone)]
+pub struct Gpus;
+
+impl JsonSchema for Gpus {
+    fn schema_name() -> Cow<'static, str> {
+        "Gpus".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let long = generator.subschema_for::<DeviceRequest>();
+        json_schema!({ "type": ["string", "array"], "pattern": "^all$|\\$", "items": long })
     }
 }

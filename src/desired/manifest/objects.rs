@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use super::artifact::{Artifact, Notify};
 use super::build::Build;
+use super::forms::OneOrManyOf;
 use super::job::Job;
 use super::provided::{Config, Credential, Secret};
 use super::schedule::ZoneName;
@@ -25,6 +26,8 @@ pub struct File {
     pub reset: Option<OneOrMany>,
     /// Files that are not desired state: `["**/traefik-*.toml"]`. In fleet.toml at the root only.
     pub ignore: Option<OneOrMany>,
+    /// Files that are part of this one's project: `["../common/db.toml"]`.
+    pub include: Option<OneOrManyOf<Include>>,
     /// Which hosts read this file: names, patterns, `label=value`, and `!` for all but these.
     pub on_hosts: Option<OneOrMany>,
     /// Variables for this project and the folders below.
@@ -55,6 +58,14 @@ pub struct File {
     pub credentials: Option<BTreeMap<String, Credential>>,
     /// The hosts, by name. In fleet.toml at the root only.
     pub hosts: Option<BTreeMap<String, Host>>,
+}
+
+/// The long form of an `include` entry.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Include {
+    /// The file, relative to this one.
+    pub path: Filled,
 }
 
 /// What services, jobs and builds leave out.
@@ -126,6 +137,8 @@ pub struct GuardPolicy {
     pub empty_state: Option<EmptyState>,
     /// Whether `status` and the metrics tell of containers that are not evenkeel's: `ignore` (the default) or `report`.
     pub unmanaged: Option<Unmanaged>,
+    /// Whether services may have the engine's socket by `use_api_socket` (`false`).
+    pub api_socket: Option<bool>,
 }
 
 /// A host.
@@ -160,6 +173,8 @@ pub struct Network {
     pub attachable: Option<Flag>,
     /// Give it IPv6 too.
     pub enable_ipv6: Option<Flag>,
+    /// `false`: no IPv4. Needs API 1.48.
+    pub enable_ipv4: Option<Flag>,
     /// Its addresses.
     pub ipam: Option<Ipam>,
     /// Labels.

@@ -40,10 +40,10 @@ pub struct Port {
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Mount {
-    /// `bind`, `volume` or `tmpfs`.
+    /// `bind`, `volume`, `tmpfs` or `image`.
     #[schemars(rename = "type")]
     pub kind: MountKind,
-    /// The host's path, or the volume's name; none for tmpfs and anonymous volumes.
+    /// The host's path, the volume's name, or the image; none for tmpfs and anonymous volumes.
     pub source: Option<Filled>,
     /// The path in the container.
     pub target: Filled,
@@ -57,6 +57,8 @@ pub struct Mount {
     pub volume: Option<VolumeOptions>,
     /// Options of a tmpfs.
     pub tmpfs: Option<TmpfsOptions>,
+    /// Options of an image.
+    pub image: Option<ImageOptions>,
 }
 
 /// Options of a bind mount.
@@ -65,8 +67,11 @@ pub struct Mount {
 pub struct BindOptions {
     /// How mounts below it travel.
     pub propagation: Option<Propagation>,
-    /// Make the folder on the host if it is missing.
+    /// Make the folder on the host if it is missing (`true`).
     pub create_host_path: Option<Flag>,
+    /// What becomes of mounts below it: `enabled` (they come along), `disabled`, `writable`, `readonly`. The last two are for
+    /// `read_only` binds and need API 1.44.
+    pub recursive: Option<Recursive>,
     /// SELinux relabelling.
     pub selinux: Option<Selinux>,
 }
@@ -78,6 +83,16 @@ pub struct VolumeOptions {
     /// Do not fill a new volume with the image's files.
     pub nocopy: Option<Flag>,
     /// Mount only this path of the volume. Needs API 1.45.
+    pub subpath: Option<Filled>,
+    /// Labels of an anonymous volume.
+    pub labels: Option<Labels>,
+}
+
+/// Options of an image mount.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ImageOptions {
+    /// Mount only this path of the image.
     pub subpath: Option<Filled>,
 }
 
@@ -103,6 +118,70 @@ pub struct Endpoint {
     pub ipv6_address: Option<Filled>,
     /// Networks with a higher one are joined first; the first gives the default route.
     pub priority: Option<Whole>,
+    /// The network with the highest one gives the default route. Needs API 1.48.
+    pub gw_priority: Option<Whole>,
+    /// A fixed hardware address. Needs API 1.44.
+    pub mac_address: Option<Filled>,
+    /// More addresses, that only the same link reaches.
+    pub link_local_ips: Option<Texts>,
+    /// Options of the network's driver.
+    pub driver_opts: Option<Options>,
+    /// What the interface is called in the container: `"eth5"`. Needs API 1.49.
+    pub interface_name: Option<Filled>,
+}
+
+/// Devices asked for by what they can do.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DeviceRequest {
+    /// What they must be able to do: `["gpu"]`.
+    pub capabilities: Option<Texts>,
+    /// The driver: `"nvidia"`.
+    pub driver: Option<Filled>,
+    /// How many; `"all"` when left out.
+    pub count: Option<CountOrAll>,
+    /// Which ones, instead of a number.
+    pub device_ids: Option<Texts>,
+    /// Options of the driver.
+    pub options: Option<Options>,
+}
+
+/// Weights and limits of block devices.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct BlkioConfig {
+    /// Share of the time of all devices, 10 to 1000.
+    pub weight: Option<Count>,
+    /// The same for one device: `{ path = "/dev/sda", weight = 400 }`.
+    pub weight_device: Option<Vec<WeightDevice>>,
+    /// Most bytes read a second: `{ path = "/dev/sda", rate = "12mb" }`.
+    pub device_read_bps: Option<Vec<RateDevice>>,
+    /// Most bytes written a second.
+    pub device_write_bps: Option<Vec<RateDevice>>,
+    /// Most reads a second: `{ path = "/dev/sda", rate = 120 }`.
+    pub device_read_iops: Option<Vec<RateDevice>>,
+    /// Most writes a second.
+    pub device_write_iops: Option<Vec<RateDevice>>,
+}
+
+/// A device's weight.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct WeightDevice {
+    /// The host's device.
+    pub path: Filled,
+    /// 10 to 1000.
+    pub weight: Count,
+}
+
+/// A device's limit.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RateDevice {
+    /// The host's device.
+    pub path: Filled,
+    /// Bytes or operations a second.
+    pub rate: Size,
 }
 
 /// What is waited for at a dependency.
@@ -151,7 +230,7 @@ pub struct Logging {
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Device {
-    /// The host's device.
+    /// The host's device, or a CDI name such as `vendor.com/class=device`.
     pub source: Filled,
     /// Its path in the container; the same when left out.
     pub target: Option<Filled>,

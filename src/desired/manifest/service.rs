@@ -45,6 +45,10 @@ pub struct Service {
     pub expose: Option<Vec<ExposedPort>>,
     /// Mounts: `"./folder:/path:ro"`, `"volume:/path"`, `"/path"` for an anonymous volume.
     pub volumes: Option<ShortOrLong<Mount>>,
+    /// Mount everything that another service mounts: `["db:ro"]`, or a container: `["container:name"]`.
+    pub volumes_from: Option<Texts>,
+    /// Options of the storage driver: `size = "1G"`.
+    pub storage_opt: Option<Options>,
     /// Memory-backed folders: `"/run"` or `"/tmp:size=64m,mode=1777"`.
     pub tmpfs: Option<OneOrMany>,
     /// Secrets as files: `"db-password"` is `/run/secrets/db-password`, readable by everybody in the container.
@@ -55,6 +59,10 @@ pub struct Service {
     pub networks: Option<NamesOr<Endpoint>>,
     /// Instead of `networks`: `bridge`, `host`, `none`, `service:<name>` or `container:<name>`.
     pub network_mode: Option<NetworkMode>,
+    /// Other names for services, that only this one sees: `["db:database"]`. They come first.
+    pub links: Option<Texts>,
+    /// Other names for containers made elsewhere: `["redis_1:redis"]`.
+    pub external_links: Option<Texts>,
     /// Services that come first: `["db"]`, or `{ db = "service_healthy" }`.
     pub depends_on: Option<DependsOn>,
     /// How to tell that the container works.
@@ -65,14 +73,30 @@ pub struct Service {
     pub container_name: Option<Filled>,
     /// The container's own host name.
     pub hostname: Option<Filled>,
+    /// The container's own domain name.
+    pub domainname: Option<Filled>,
+    /// The container's own hardware address: `"02:42:ac:11:00:05"`.
+    pub mac_address: Option<Filled>,
     /// User, and group behind a colon: `"1000:1000"`.
     pub user: Option<Filled>,
+    /// More groups of the process, by name or number.
+    pub group_add: Option<Vec<NameOrNumber>>,
     /// Working directory, absolute.
     pub working_dir: Option<Filled>,
     /// Run a small init process that reaps children and passes on signals.
     pub init: Option<Flag>,
+    /// Give the process a terminal.
+    pub tty: Option<Flag>,
+    /// Keep its standard input open.
+    pub stdin_open: Option<Flag>,
+    /// The runtime that the engine starts it with: `"runsc"`.
+    pub runtime: Option<Filled>,
     /// Labels of the container. Dotted keys are one name: `traefik.enable = true`.
     pub labels: Option<Labels>,
+    /// Files with labels, read in order, in the form of an `env_file`; `labels` wins over them.
+    pub label_file: Option<OneOrMany>,
+    /// Annotations for the runtime. Needs API 1.43.
+    pub annotations: Option<Labels>,
     /// The signal that asks the container to stop: `"SIGTERM"`.
     pub stop_signal: Option<Filled>,
     /// How long the container may take to stop before it is killed: `"10s"`.
@@ -97,6 +121,16 @@ pub struct Service {
     pub cpu_quota: Option<Microseconds>,
     /// Which cores: `"0-3"` or `"0,2"`.
     pub cpuset: Option<Filled>,
+    /// The period of real-time scheduling, in microseconds or as a duration (cgroup v1 only).
+    pub cpu_rt_period: Option<Microseconds>,
+    /// Time within it for real-time processes, in microseconds or as a duration (cgroup v1 only).
+    pub cpu_rt_runtime: Option<Microseconds>,
+    /// How willingly its memory is swapped out, 0 to 100 (cgroup v1 only).
+    pub mem_swappiness: Option<Limit>,
+    /// Never kill it for want of memory (cgroup v1 only).
+    pub oom_kill_disable: Option<Flag>,
+    /// How likely it is killed when memory runs short, -1000 to 1000.
+    pub oom_score_adj: Option<Whole>,
     /// Most processes and threads, -1 for any number.
     pub pids_limit: Option<Limit>,
     /// Where the container's output goes.
@@ -109,14 +143,39 @@ pub struct Service {
     pub cap_drop: Option<Texts>,
     /// Give the container everything the host can do.
     pub privileged: Option<Flag>,
-    /// Security options: `["no-new-privileges"]`, `"label=..."`, `"apparmor=..."`, `"seccomp=unconfined"`, `"seccomp=files/profile.json"`.
+    /// Give it the engine's socket. Only where `[policy.guard] api_socket = true`.
+    pub use_api_socket: Option<Flag>,
+    /// Whose memory and queues it shares: `private`, `shareable`, `host`, `none`, `service:<name>`, `container:<name>`.
+    pub ipc: Option<Ipc>,
+    /// Whose processes it sees: `host`, `service:<name>`, `container:<name>`.
+    pub pid: Option<PidMode>,
+    /// `host`: it has the host's name, and can change it.
+    pub uts: Option<HostOnly>,
+    /// `host`: users are the host's, where the engine maps them.
+    pub userns_mode: Option<HostOnly>,
+    /// The cgroups it sees: `private` (its own) or `host`.
+    pub cgroup: Option<CgroupNamespace>,
+    /// The cgroup that its own is made in.
+    pub cgroup_parent: Option<Filled>,
+    /// Security options: `["no-new-privileges"]`, `"label=..."`, `"apparmor=..."`, `"seccomp=unconfined"`, `"seccomp=files/profile.json"`,
+    /// `"systempaths=unconfined"`.
     pub security_opt: Option<Texts>,
     /// Lines for the container's hosts file: `["db:10.0.0.5"]`; `host-gateway` stands for the host.
     pub extra_hosts: Option<ExtraHosts>,
     /// Name servers.
     pub dns: Option<OneOrMany>,
+    /// Options of the resolver: `["use-vc", "no-tld-query"]`.
+    pub dns_opt: Option<Texts>,
+    /// Domains in which short names are looked up.
+    pub dns_search: Option<OneOrMany>,
     /// Devices of the host: `"/dev/ttyUSB0:/dev/ttyUSB0:rw"`.
     pub devices: Option<ShortOrLong<Device>>,
+    /// Rules for devices that come later: `["c 13:* rwm"]`.
+    pub device_cgroup_rules: Option<Texts>,
+    /// Graphics processors: `"all"`, or requests as in `deploy.resources.reservations.devices`.
+    pub gpus: Option<Gpus>,
+    /// Weights and limits of block devices.
+    pub blkio_config: Option<BlkioConfig>,
     /// Limits of the kernel per process: `nofile = 65536`.
     pub ulimits: Option<BTreeMap<String, UlimitValue>>,
     /// Kernel settings of the container's own namespaces: `net.core.somaxconn = 1024`.

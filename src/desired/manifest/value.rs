@@ -247,7 +247,35 @@ choice!(
 );
 choice!(
     /// Kinds of mounts.
-    MountKind = ["bind", "volume", "tmpfs"]
+    MountKind = ["bind", "volume", "tmpfs", "image"]
+);
+choice!(
+    /// What becomes of mounts below a bind.
+    Recursive = ["enabled", "disabled", "writable", "readonly"]
+);
+choice!(
+    /// Whose memory and queues are shared.
+    Ipc = ["private", "shareable", "host", "none"] or "^(service|container):.+$"
+);
+choice!(
+    /// Whose processes are seen.
+    PidMode = ["host"] or "^(service|container):.+$"
+);
+choice!(
+    /// The host's, instead of one's own.
+    HostOnly = ["host"]
+);
+choice!(
+    /// Which cgroups are seen.
+    CgroupNamespace = ["host", "private"]
+);
+kind!(
+    /// A name, or a number.
+    NameOrNumber = { "type": ["string", "integer"], "minLength": 1, "minimum": 0 }
+);
+kind!(
+    /// A number, or `"all"`.
+    CountOrAll = { "type": ["integer", "string"], "minimum": -1, "pattern": "^(all|-?[0-9]+)$|\\$" }
 );
 choice!(
     /// How mounts travel between the host and the container.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::is_default;
+
 /// What the engine changes without a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveSpec {
@@ -47,6 +49,12 @@ pub struct Resources {
     pub cpu_quota: Option<i64>,
     pub cpuset: Option<String>,
     pub pids: Option<i64>,
+    /// Microseconds; only where the kernel has real-time groups (cgroup v1).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cpu_rt_period: Option<u64>,
+    /// Microseconds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cpu_rt_runtime: Option<u64>,
 }
 
 /// One network a service joins.
@@ -60,6 +68,19 @@ pub struct Endpoint {
     pub key: String,
     /// Higher first: the network joined first gives the default gateway (Compose's `priority`).
     pub priority: i32,
+    /// API 1.44.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mac_address: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub link_local_ips: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub driver_opts: BTreeMap<String, String>,
+    /// The network with the highest one gives the default gateway. API 1.48.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gw_priority: i64,
+    /// `name:alias`: another name that only this container has for a name of the network.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub links: BTreeSet<String>,
 }
 
 /// Compose's restart policies.

@@ -10,6 +10,7 @@
 //! nanoseconds, sizes in bytes, host paths absolute), so that two spellings of one wish are one spec.
 
 mod drift;
+mod extra;
 mod live;
 mod mounts;
 mod objects;
@@ -26,6 +27,7 @@ use super::secret::Sensitive;
 use super::snapshot::Commit;
 
 pub use drift::*;
+pub use extra::*;
 pub use live::*;
 pub use mounts::*;
 pub use objects::*;
@@ -128,4 +130,11 @@ pub struct ContainerSpec {
     /// Compose's hooks.
     #[serde(default, skip_serializing_if = "Lifecycle::is_empty")]
     pub lifecycle: Lifecycle,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub extra: Extra,
+}
+
+/// For fields that came later: they are left out while they say nothing, so that what was written before them reads the same.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

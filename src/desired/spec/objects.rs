@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::SourcePlace;
+use super::{SourcePlace, is_default};
 use crate::desired::ident::ProjectName;
 
 /// A network of a project.
@@ -22,6 +22,9 @@ pub struct NetworkSpec {
     pub internal: bool,
     pub attachable: bool,
     pub enable_ipv6: bool,
+    /// `None`: the engine's default, which is yes. API 1.48.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub enable_ipv4: Option<bool>,
     pub ipam: Ipam,
     pub labels: BTreeMap<String, String>,
     pub source: SourcePlace,

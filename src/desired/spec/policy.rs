@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::DriftPolicy;
 use super::rollout::Rollout;
+use super::{DriftPolicy, is_default};
 use crate::desired::hooks::Hooks;
 use crate::desired::ident::ServiceName;
 use crate::desired::probe::Probe;
@@ -77,6 +77,23 @@ pub struct UpdateConfig {
     pub healthy_within_ms: u64,
     /// Failed slots tolerated, in thousandths of all slots (Compose's `max_failure_ratio`).
     pub max_failure_permille: u32,
+    /// `deploy.rollback_config`: what goes another way when the way leads back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollback: RollbackConfig,
+}
+
+/// `deploy.rollback_config`. What is not said is as in `update_config`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RollbackConfig {
+    #[serde(skip_serializing_if = "is_default")]
+    pub order: Option<UpdateOrder>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub parallelism: Option<u32>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub delay_ms: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub monitor_ms: Option<u64>,
 }
 
 impl Default for UpdateConfig {
@@ -89,6 +106,7 @@ impl Default for UpdateConfig {
             monitor_ms: 10_000,
             healthy_within_ms: 180_000,
             max_failure_permille: 0,
+            rollback: RollbackConfig::default(),
         }
     }
 }

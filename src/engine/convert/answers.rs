@@ -137,6 +137,13 @@ answer!(HostConfig {
     cpu_quota: i64,
     cpuset_cpus: String,
     pids_limit: Option<i64>,
+    cpu_realtime_period: i64,
+    cpu_realtime_runtime: i64,
+    ipc_mode: String,
+    pid_mode: String,
+    /// `/name of the other:/own name/alias`.
+    links: Vec<String>,
+    volumes_from: Vec<String>,
 });
 answer!(RestartPolicy { name: String, maximum_retry_count: i64 });
 answer!(NetworkSettings { networks: BTreeMap<String, Endpoint> });
@@ -150,6 +157,10 @@ answer!(Endpoint {
     global_ipv6_address: String,
     #[serde(rename = "IPAMConfig")]
     ipam_config: EndpointAddresses,
+    links: Vec<String>,
+    driver_opts: BTreeMap<String, String>,
+    gw_priority: i64,
+    mac_address: String,
 });
 answer!(MadeExec { id: String });
 answer!(Exec {
@@ -158,12 +169,17 @@ answer!(Exec {
     running: bool,
     exit_code: Option<i64>,
 });
-answer!(EndpointAddresses {
-    #[serde(rename = "IPv4Address")]
-    ipv4_address: String,
-    #[serde(rename = "IPv6Address")]
-    ipv6_address: String,
-});
+answer!(
+    /// What was asked for, not what was given.
+    EndpointAddresses {
+        #[serde(rename = "IPv4Address")]
+        ipv4_address: String,
+        #[serde(rename = "IPv6Address")]
+        ipv6_address: String,
+        #[serde(rename = "LinkLocalIPs")]
+        link_local_ips: Vec<String>,
+    }
+);
 answer!(MountPoint {
     r#type: String,
     name: String,
@@ -200,6 +216,7 @@ answer!(ImageConfig {
     stop_signal: String,
     exposed_ports: BTreeMap<String, Value>,
 });
+answer!(Created { id: String });
 answer!(ListedImage { id: String, repo_tags: Vec<String> });
 answer!(Network {
     id: String,
@@ -241,8 +258,8 @@ macro_rules! complete {
 }
 
 complete!(
-    Version by api_version, ListedContainer by id, Container by id, Image by id, ListedImage by id, Network by id,
-    Volume by name, MadeExec by id, Exec by id,
+    Version by api_version, ListedContainer by id, Container by id, Created by id, Image by id, ListedImage by id,
+    Network by id, Volume by name, MadeExec by id, Exec by id,
 );
 
 impl Answer for Info {

@@ -144,12 +144,14 @@ fn mounts(answer: &answers::Container) -> BTreeMap<String, Mount> {
                     .filter(|word| !word.is_empty() && word != "rprivate" && word != "private"),
                 selinux: None,
                 content: None,
+                recursive: None,
             },
             "volume" => MountSource::Volume {
                 name: Some(point.name.clone()).filter(|name| !name.is_empty()),
                 key: None,
                 no_copy: false,
                 subpath: None,
+                labels: BTreeMap::new(),
             },
             _ => continue,
         };

@@ -7,20 +7,28 @@ use bollard::models::{
     NetworkingConfig, PortBinding as ApiPortBinding, PortMap, ResourcesUlimits,
 };
 
+use serde::Serialize;
+
 use super::network::{some_list, some_map};
-use super::{labels, mounts, network, resources};
+use super::{extra, labels, mounts, network, resources};
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
-    ContainerPort, ContainerSpec, Endpoint, Healthcheck, HealthcheckSpec, NetworkMode, PortBinding,
+    ContainerPort, ContainerSpec, Endpoint, Extra, Healthcheck, HealthcheckSpec, NetworkMode, PortBinding,
     RestartPolicy,
 };
 use crate::state::plan::Creation;
 
-/// A create request, and what must be joined before anyone starts the container.
-#[derive(Debug, Clone, PartialEq)]
+/// A create request, and what must be joined before anyone starts the container. What is sent is the body with the address in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CreateRequest {
+    #[serde(flatten)]
     pub body: ContainerCreateBody,
+    /// What stands beside the body's own fields: the engine had one address for a container before it had one for each endpoint
+    /// (API 1.44), and bollard has forgotten that.
+    #[serde(rename = "MacAddress", skip_serializing_if = "Option::is_none")]
+    pub mac_address: Option<String>,
     /// Further networks by id: more than one endpoint in the request is an error before API 1.44.
+    #[serde(skip)]
     pub then_connect: Vec<Joined>,
 }
 
@@ -74,10 +82,11 @@ pub fn request(
         sysctls: _,
         shm_size: _,
         lifecycle: _,
+        extra: _,
     } = &creation.spec;
-    let mut joined = joined(creation)?.into_iter();
-    let first = joined.next();
-    let mut host = host_config(creation, api);
+    let Extra { domainname, tty, stdin_open, mac_address, .. } = &creation.spec.extra;
+    let Endpoints { first, at_once, later } = endpoints(creation, api)?;
+    let mut host = host_config(creation, api)?;
     host.network_mode = Some(match (network_mode, &first) {
         (NetworkMode::Networks, Some(first)) => first.network_id.clone(),
         (NetworkMode::Networks, None) => "none".to_owned(),
@@ -100,17 +109,20 @@ pub fn request(
         user: user.clone(),
         working_dir: working_dir.clone(),
         hostname: hostname.clone(),
+        domainname: domainname.clone(),
+        tty: tty.then_some(true),
+        open_stdin: stdin_open.then_some(true),
         stop_signal: stop_signal.clone(),
         stop_timeout: stop_grace_period.map(i64::from),
         healthcheck: health(healthcheck),
         exposed_ports: exposed(ports, expose, network_mode),
         host_config: Some(host),
-        networking_config: first.map(|first| NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(first.network_id, first.settings)])),
-        }),
+        networking_config: some_endpoints(first.into_iter().chain(at_once)),
         ..ContainerCreateBody::default()
     };
-    Ok(CreateRequest { body, then_connect: joined.collect() })
+    // Later engines have it at the endpoint.
+    let mac_address = mac_address.clone().filter(|_| api < ENDPOINT_MAC);
+    Ok(CreateRequest { body, mac_address, then_connect: later })
 }
 
 /// "No command" cannot be said to the engine while the entrypoint is left to the image: it would take the image's command
@@ -120,7 +132,7 @@ pub fn needs_entrypoint(spec: &ContainerSpec) -> bool {
     spec.entrypoint.is_none() && spec.command.as_ref().is_some_and(Vec::is_empty)
 }
 
-fn host_config(creation: &Creation, api: (u32, u32)) -> HostConfig {
+fn host_config(creation: &Creation, api: (u32, u32)) -> Result<HostConfig, String> {
     let spec = &creation.spec;
     let lists = mounts::lists(creation, api);
     let mut host = HostConfig {
@@ -149,7 +161,8 @@ fn host_config(creation: &Creation, api: (u32, u32)) -> HostConfig {
         ..HostConfig::default()
     };
     resources::limit(&mut host, &creation.live.resources);
-    host
+    extra::apply(&mut host, creation)?;
+    Ok(host)
 }
 
 /// `NAME=value`; a bare `NAME` takes the image's variable away.
@@ -225,10 +238,30 @@ fn ulimit(name: &str, limit: crate::desired::spec::Ulimit) -> ResourcesUlimits {
     ResourcesUlimits { name: Some(name.to_owned()), soft: Some(limit.soft), hard: Some(limit.hard) }
 }
 
+/// From here on each endpoint has a hardware address of its own, and a request may have more than one endpoint.
+const ENDPOINT_MAC: (u32, u32) = (1, 44);
+
+/// The endpoints of a container.
+struct Endpoints {
+    /// The one that names the network mode.
+    first: Option<Joined>,
+    /// More of the request: those that want a hardware address can only have it from there.
+    at_once: Vec<Joined>,
+    /// Joined before the start.
+    later: Vec<Joined>,
+}
+
 /// Endpoints in the order of joining: higher priority first, because the first one gives the default gateway.
-fn joined(creation: &Creation) -> Result<Vec<Joined>, String> {
+fn endpoints(creation: &Creation, api: (u32, u32)) -> Result<Endpoints, String> {
+    let own_mac = creation.spec.extra.mac_address.as_ref().filter(|_| api >= ENDPOINT_MAC);
     if creation.spec.network_mode != NetworkMode::Networks {
-        return Ok(Vec::new());
+        let bridge = own_mac.filter(|_| creation.spec.network_mode == NetworkMode::Bridge);
+        let at_once = bridge.map(|mac| Joined {
+            network: "bridge".to_owned(),
+            network_id: "bridge".to_owned(),
+            settings: EndpointSettings { mac_address: Some(mac.clone()), ..EndpointSettings::default() },
+        });
+        return Ok(Endpoints { first: None, at_once: at_once.into_iter().collect(), later: Vec::new() });
     }
     // The service's name is that of who serves.
     let own_name = creation.labels.hook.is_none().then(|| creation.labels.service.service.to_string());
@@ -243,5 +276,18 @@ fn joined(creation: &Creation) -> Result<Vec<Joined>, String> {
         }),
         None => Err(format!("the id of network `{name}` is not known")),
     };
-    networks.into_iter().map(join).collect()
+    let mut all = networks.into_iter().map(join).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut first = all.next();
+    if let (Some(first), Some(mac)) = (&mut first, own_mac) {
+        first.settings.mac_address.get_or_insert_with(|| mac.clone());
+    }
+    let (at_once, later) =
+        all.partition(|joined| joined.settings.mac_address.is_some() && api >= ENDPOINT_MAC);
+    Ok(Endpoints { first, at_once, later })
+}
+
+fn some_endpoints(joined: impl Iterator<Item = Joined>) -> Option<NetworkingConfig> {
+    let all: HashMap<String, EndpointSettings> =
+        joined.map(|joined| (joined.network_id, joined.settings)).collect();
+    (!all.is_empty()).then_some(NetworkingConfig { endpoints_config: Some(all) })
 }

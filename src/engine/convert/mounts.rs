@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use bollard::models::{
-    Mount as ApiMount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
-    MountVolumeOptions,
+    Mount as ApiMount, MountBindOptions, MountBindOptionsPropagationEnum, MountImageOptions,
+    MountTmpfsOptions, MountType, MountVolumeOptions,
 };
 
-use crate::desired::spec::{ContainerSpec, MountSource};
+use super::network::some_map;
+use crate::desired::spec::{ContainerSpec, MountSource, Recursive};
 use crate::state::plan::Creation;
 
 /// The two lists of a create request.
@@ -28,19 +29,29 @@ pub fn lists(creation: &Creation, api: (u32, u32)) -> MountLists {
     let mut lists = MountLists::default();
     for (target, mount) in &creation.spec.mounts {
         match &mount.source {
-            MountSource::Bind { path, create, propagation, selinux, content: _ } => {
+            MountSource::Bind { path, create, propagation, selinux, content: _, recursive } => {
                 let propagation = propagation.as_deref();
-                match bind_line(path, target, mount.read_only, propagation, *selinux) {
+                // A line cannot say what becomes of the mounts below.
+                let line = bind_line(path, target, mount.read_only, propagation, *selinux)
+                    .filter(|_| recursive.is_none());
+                match line {
                     Some(line) if *create || selinux.is_some() => lists.binds.push(line),
-                    _ => lists.mounts.push(bind(path, target, mount.read_only, *create, propagation, api)),
+                    _ => {
+                        let options = bind_options(*create, propagation, *recursive, api);
+                        lists.mounts.push(bind(path, target, mount.read_only, options));
+                    }
                 }
             }
-            MountSource::Volume { name, key: _, no_copy, subpath } => {
+            MountSource::Image { reference, subpath } => {
+                lists.mounts.push(image(reference, target, mount.read_only, subpath.as_ref()));
+            }
+            MountSource::Volume { name, key: _, no_copy, subpath, labels } => {
                 let inherited = || creation.inherited.get(target);
                 let source = name.as_ref().or_else(inherited);
                 let options = MountVolumeOptions {
                     no_copy: no_copy.then_some(true),
                     subpath: subpath.clone(),
+                    labels: some_map(labels),
                     ..MountVolumeOptions::default()
                 };
                 lists.mounts.push(volume(source, target, mount.read_only, options));
@@ -91,19 +102,32 @@ fn bind_line(
     Some(if options.is_empty() { line } else { format!("{line}:{}", options.join(",")) })
 }
 
-fn bind(
-    path: &str,
-    target: &str,
-    read_only: bool,
+fn bind_options(
     create: bool,
     propagation: Option<&str>,
+    recursive: Option<Recursive>,
     api: (u32, u32),
-) -> ApiMount {
-    let options = MountBindOptions {
-        propagation: propagation.and_then(propagation_word),
+) -> MountBindOptions {
+    // The engine takes read-only mounts below a bind only where it is told that none can come later, though it is the default.
+    let implied = (recursive == Some(Recursive::Readonly)).then_some("rprivate");
+    MountBindOptions {
+        propagation: propagation.or(implied).and_then(propagation_word),
         create_mountpoint: (create && api >= (1, 42)).then_some(true),
-        ..MountBindOptions::default()
-    };
+        non_recursive: (recursive == Some(Recursive::Disabled)).then_some(true),
+        read_only_non_recursive: (recursive == Some(Recursive::Writable)).then_some(true),
+        read_only_force_recursive: (recursive == Some(Recursive::Readonly)).then_some(true),
+    }
+}
+
+fn image(reference: &str, target: &str, read_only: bool, subpath: Option<&String>) -> ApiMount {
+    let options = subpath.map(|path| MountImageOptions { subpath: Some(path.clone()) });
+    ApiMount {
+        image_options: options,
+        ..mount(MountType::IMAGE, Some(reference.to_owned()), target, read_only)
+    }
+}
+
+fn bind(path: &str, target: &str, read_only: bool, options: MountBindOptions) -> ApiMount {
     ApiMount {
         bind_options: (options != MountBindOptions::default()).then_some(options),
         ..mount(MountType::BIND, Some(path.to_owned()), target, read_only)

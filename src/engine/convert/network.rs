@@ -21,12 +21,16 @@ pub fn endpoint(network_id: &str, endpoint: &Endpoint, also: &BTreeSet<String>) 
     let address = EndpointIpamConfig {
         ipv4_address: endpoint.ipv4_address.clone(),
         ipv6_address: endpoint.ipv6_address.clone(),
-        link_local_ips: None,
+        link_local_ips: some_list(endpoint.link_local_ips.iter().cloned().collect()),
     };
     EndpointSettings {
         network_id: Some(network_id.to_owned()),
         aliases: Some(aliases.into_iter().cloned().collect()),
         ipam_config: (address != EndpointIpamConfig::default()).then_some(address),
+        links: some_list(endpoint.links.iter().cloned().collect()),
+        mac_address: endpoint.mac_address.clone(),
+        driver_opts: some_map(&endpoint.driver_opts),
+        gw_priority: (endpoint.gw_priority != 0).then_some(endpoint.gw_priority),
         ..EndpointSettings::default()
     }
 }
@@ -55,6 +59,7 @@ pub fn create(network: &NetworkSpec, owner: &str) -> NetworkCreateRequest {
         internal: network.internal.then_some(true),
         attachable: network.attachable.then_some(true),
         enable_ipv6: network.enable_ipv6.then_some(true),
+        enable_ipv4: network.enable_ipv4,
         ipam: (ipam != Ipam::default()).then_some(ipam),
         options: some_map(&network.options),
         labels: some_map(&labels::of_network(network, owner)),

@@ -7,8 +7,8 @@ use super::answers;
 use super::labels::{self, NotOurs};
 use super::{baked, resources};
 use crate::state::observed::{
-    ContainerId, ContainerStatus, ContainerSummary, Health, ImageFacts, ImageId, ObservedContainer,
-    ObservedEndpoint, ObservedNetwork, ObservedVolume, OwnLabels,
+    ContainerId, ContainerStatus, ContainerSummary, EndpointFacts, Health, ImageFacts, ImageId,
+    ObservedContainer, ObservedEndpoint, ObservedNetwork, ObservedVolume, OwnLabels,
 };
 use crate::state::time::EngineStamp;
 
@@ -45,6 +45,7 @@ pub fn container_as(answer: &answers::Container, labels: OwnLabels) -> ObservedC
         resources: resources::observed(&answer.host_config),
         networks: networks(answer),
         network_mode: network_mode(answer),
+        tied: tied(&answer.host_config),
         image: ImageId(answer.image.clone()),
         volumes: volumes(answer),
         stop_timeout: answer.config.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok()),
@@ -106,14 +107,30 @@ fn networks(answer: &answers::Container) -> BTreeMap<String, ObservedEndpoint> {
     let endpoint = |found: &answers::Endpoint| ObservedEndpoint {
         network_id: found.network_id.clone(),
         aliases: found.aliases.iter().filter(|alias| *alias != id.short()).cloned().collect(),
-        ipv4_address: some(&found.ipam_config.ipv4_address),
-        ipv6_address: some(&found.ipam_config.ipv6_address),
+        settings: EndpointFacts {
+            ipv4_address: some_text(&found.ipam_config.ipv4_address),
+            ipv6_address: some_text(&found.ipam_config.ipv6_address),
+            link_local_ips: found.ipam_config.link_local_ips.iter().cloned().collect(),
+            driver_opts: found.driver_opts.clone(),
+            gw_priority: found.gw_priority,
+            links: found.links.iter().cloned().collect(),
+            mac_address: some_text(&found.mac_address),
+        },
     };
     answer.network_settings.networks.iter().map(|(name, found)| (name.clone(), endpoint(found))).collect()
 }
 
-fn some(text: &str) -> Option<String> {
+fn some_text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The containers that its request named: by id, and by name where the engine tells no more (links).
+fn tied(host: &answers::HostConfig) -> BTreeSet<String> {
+    let namespaces = [&host.ipc_mode, &host.pid_mode].into_iter();
+    let namespaces = namespaces.filter_map(|mode| mode.strip_prefix("container:"));
+    let volumes = host.volumes_from.iter().filter_map(|line| line.split(':').next());
+    let links = host.links.iter().filter_map(|line| line.split(':').next()?.strip_prefix('/'));
+    namespaces.chain(volumes).chain(links).map(str::to_owned).collect()
 }
 
 /// We name a network by its id in the request, and the engine reports back what it was given.

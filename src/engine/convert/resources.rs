@@ -33,6 +33,8 @@ pub fn limit(host: &mut models::HostConfig, wanted: &Resources) {
         cpu_quota,
         cpuset,
         pids,
+        cpu_rt_period,
+        cpu_rt_runtime,
     } = wanted;
     host.memory = memory.map(signed);
     host.memory_reservation = memory_reservation.map(signed);
@@ -43,6 +45,8 @@ pub fn limit(host: &mut models::HostConfig, wanted: &Resources) {
     host.cpu_quota = *cpu_quota;
     host.cpuset_cpus.clone_from(cpuset);
     host.pids_limit = *pids;
+    host.cpu_realtime_period = cpu_rt_period.map(signed);
+    host.cpu_realtime_runtime = cpu_rt_runtime.map(signed);
 }
 
 /// The update request that makes a container's limits `wanted`, whatever they were. `cpus`: cores of the host.
@@ -76,6 +80,13 @@ pub fn update(wanted: &Resources, current: &Resources, cpus: u32) -> models::Con
     if wanted.cpuset != current.cpuset {
         body.cpuset_cpus = Some(wanted.cpuset.clone().unwrap_or_else(|| every_core(cores)));
     }
+    // Taking one off needs another container (`live::reachable`): there is no value that means none.
+    if wanted.cpu_rt_period != current.cpu_rt_period {
+        body.cpu_realtime_period = wanted.cpu_rt_period.map(signed);
+    }
+    if wanted.cpu_rt_runtime != current.cpu_rt_runtime {
+        body.cpu_realtime_runtime = wanted.cpu_rt_runtime.map(signed);
+    }
     if wanted.pids != current.pids {
         body.pids_limit = Some(wanted.pids.unwrap_or(0));
     }
@@ -108,6 +119,8 @@ pub fn observed(host: &answers::HostConfig) -> Resources {
         cpu_quota: Some(host.cpu_quota).filter(|quota| *quota > 0),
         cpuset: Some(host.cpuset_cpus.clone()).filter(|set| !set.is_empty() && !is_every_core(set)),
         pids: host.pids_limit.filter(|pids| *pids > 0),
+        cpu_rt_period: positive(host.cpu_realtime_period),
+        cpu_rt_runtime: positive(host.cpu_realtime_runtime),
     }
 }
 

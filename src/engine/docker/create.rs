@@ -1,6 +1,7 @@
 //! Creating a container: the one call that names what it makes, and so the one that can find its name taken.
 
 use bollard::query_parameters::CreateContainerOptions;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Docker;
 use super::fault::{Call, Look, engine_error};
@@ -27,13 +28,8 @@ impl Docker {
         let api = self.wire.api().await.map_err(judged)?;
         let request =
             create::request(creation, api, entrypoint).map_err(|text| fail(Failure::Conflict, text))?;
-        let options = CreateContainerOptions {
-            name: Some(name.clone()),
-            platform: creation.spec.platform.clone().unwrap_or_default(),
-        };
-        let sent = self.send(WRITE_DEADLINE, self.client.create_container(Some(options), request.body)).await;
-        let id = match sent {
-            Ok(answer) => ContainerId(answer.id),
+        let id = match self.post_container(creation, &request).await {
+            Ok(id) => id,
             Err(WireError::Refused { status: 409, message }) => {
                 return self.taken_name(creation, &request.then_connect, message).await;
             }
@@ -41,6 +37,29 @@ impl Docker {
         };
         self.join(name, &id, &request.then_connect).await?;
         Ok(id)
+    }
+
+    async fn post_container(
+        &self,
+        creation: &Creation,
+        request: &create::CreateRequest,
+    ) -> std::result::Result<ContainerId, WireError> {
+        let name = creation.name.clone();
+        let platform = creation.spec.platform.clone().unwrap_or_default();
+        if request.mac_address.is_none() {
+            let options = CreateContainerOptions { name: Some(name), platform };
+            let call = self.client.create_container(Some(options), request.body.clone());
+            return Ok(ContainerId(self.send(WRITE_DEADLINE, call).await?.id));
+        }
+        let path = format!(
+            "/containers/create?name={}&platform={}",
+            utf8_percent_encode(&name, NON_ALPHANUMERIC),
+            utf8_percent_encode(&platform, NON_ALPHANUMERIC)
+        );
+        let body =
+            serde_json::to_string(request).map_err(|error| WireError::Unsendable(error.to_string()))?;
+        let created: answers::Created = self.wire.post(&path, body, WRITE_DEADLINE).await?;
+        Ok(ContainerId(created.id))
     }
 
     /// Joins the further networks of a container that nobody has started. If that fails, the container goes again: one

@@ -98,8 +98,13 @@ fn healthcheck(check: &Healthcheck, image: &ImageDefaults) -> Option<Healthcheck
 fn mounts(creation: &Creation, volumes: &BTreeMap<String, String>) -> BTreeMap<String, Mount> {
     let volume = |(target, name): (&String, &String)| {
         let read_only = creation.spec.mounts.get(target).is_some_and(|mount| mount.read_only);
-        let source =
-            MountSource::Volume { name: Some(name.clone()), key: None, no_copy: false, subpath: None };
+        let source = MountSource::Volume {
+            name: Some(name.clone()),
+            key: None,
+            no_copy: false,
+            subpath: None,
+            labels: BTreeMap::new(),
+        };
         (target.clone(), Mount { source, read_only })
     };
     let others = creation.spec.mounts.iter().filter(|(target, _)| !volumes.contains_key(*target));

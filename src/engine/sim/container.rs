@@ -84,6 +84,8 @@ pub struct Container {
     pub first_network: Option<String>,
     /// The container whose network namespace it joins.
     pub parent: Option<ContainerId>,
+    /// Other containers that its request names, and whether they must run for it to start.
+    pub tied: BTreeMap<ContainerId, bool>,
     pub volumes: BTreeMap<String, String>,
     pub stop_timeout: Option<u32>,
     /// How it was made, where that is known.
@@ -136,6 +138,7 @@ impl Container {
             resources: self.resources.clone(),
             networks: self.networks.clone(),
             network_mode: self.network_mode.clone(),
+            tied: self.tied.keys().map(|id| id.0.clone()).collect(),
             image: self.image.clone(),
             volumes: self.volumes.clone(),
             stop_timeout: self.stop_timeout,

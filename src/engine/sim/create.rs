@@ -12,7 +12,8 @@ use crate::desired::spec::{ContainerSpec, MountSource, NetworkMode, RestartPolic
 use crate::engine::convert::labels;
 use crate::engine::{EngineError, EventKind, Result};
 use crate::state::observed::{
-    ContainerId, ContainerStatus, Health, ImageFacts, ImageId, ObservedEndpoint, ObservedVolume, OwnLabels,
+    ContainerId, ContainerStatus, EndpointFacts, Health, ImageFacts, ImageId, ObservedEndpoint,
+    ObservedVolume, OwnLabels,
 };
 use crate::state::plan::{Creation, Failure};
 
@@ -48,6 +49,14 @@ impl Host {
             );
             return refuse(Failure::Conflict, text);
         }
+        for reference in mounted_images(&creation.spec) {
+            if super::image::resolve(&self.images, reference).is_none() {
+                return refuse(Failure::NotFound, format!("No such image: {reference}"));
+            }
+        }
+        if let Some(gone) = creation.tied.values().find(|id| !self.containers.contains_key(*id)) {
+            return refuse(Failure::NotFound, format!("No such container: {}", gone.0));
+        }
         if self.disk_full {
             return refuse(Failure::NoSpace, "mkdir: no space left on device".to_owned());
         }
@@ -75,6 +84,7 @@ impl Host {
             networks,
             network_mode,
             parent: creation.parent.clone(),
+            tied: tied(creation),
             volumes,
             stop_timeout: spec.stop_grace_period,
             ports: wanted_ports(spec),
@@ -160,12 +170,8 @@ impl Host {
                         let network_id = creation.network_ids.get(name)?.clone();
                         let mut aliases = endpoint.aliases.clone();
                         aliases.extend(own_name.clone());
-                        let (ipv4_address, ipv6_address) =
-                            (endpoint.ipv4_address.clone(), endpoint.ipv6_address.clone());
-                        Some((
-                            name.clone(),
-                            ObservedEndpoint { network_id, aliases, ipv4_address, ipv6_address },
-                        ))
+                        let settings = EndpointFacts::asked(endpoint);
+                        Some((name.clone(), ObservedEndpoint { network_id, aliases, settings }))
                     })
                     .collect();
                 let first = creation
@@ -203,6 +209,7 @@ impl Host {
             network_mode: "default".to_owned(),
             first_network: None,
             parent: None,
+            tied: BTreeMap::new(),
             volumes: BTreeMap::new(),
             stop_timeout: None,
             baked: None,
@@ -289,6 +296,23 @@ impl Host {
     pub(super) fn emit_volume(&mut self, name: &str, action: &str) {
         self.emit(EventKind::Volume, action, name, BTreeMap::new());
     }
+}
+
+fn tied(creation: &Creation) -> BTreeMap<ContainerId, bool> {
+    let mut tied = BTreeMap::new();
+    for (name, tie) in creation.spec.extra.ties() {
+        if let Some(id) = creation.tied.get(name) {
+            *tied.entry(id.clone()).or_insert(false) |= tie.needs_running();
+        }
+    }
+    tied
+}
+
+fn mounted_images(spec: &ContainerSpec) -> impl Iterator<Item = &String> {
+    spec.mounts.values().filter_map(|mount| match &mount.source {
+        MountSource::Image { reference, .. } => Some(reference),
+        _ => None,
+    })
 }
 
 /// The ports a spec publishes. A container in the host's or another one's namespace publishes none.

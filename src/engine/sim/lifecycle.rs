@@ -93,6 +93,21 @@ impl Host {
                 Some(_) => {}
             }
         }
+        for (other, needs_running) in &container.tied {
+            match self.containers.get(other) {
+                Some(found) if *needs_running && !found.is_running() => {
+                    let text = format!("container {} is not running", other.0);
+                    return Err((Failure::Conflict, text));
+                }
+                None if *needs_running => {
+                    return Err((
+                        self.profile.start_without_parent,
+                        format!("No such container: {}", other.0),
+                    ));
+                }
+                _ => {}
+            }
+        }
         let held = self.allocate(container)?;
         match &container.script.start_error {
             Some((kind, text)) => Err((*kind, text.clone())),

@@ -7,7 +7,9 @@ use super::host::{Host, Network, refuse_dying};
 use crate::desired::spec::{Endpoint, NetworkSpec, VolumeSpec};
 use crate::engine::convert::labels;
 use crate::engine::{EngineError, EventKind, Result};
-use crate::state::observed::{ContainerId, ObservedEndpoint, ObservedNetwork, ObservedVolume, label};
+use crate::state::observed::{
+    ContainerId, EndpointFacts, ObservedEndpoint, ObservedNetwork, ObservedVolume, label,
+};
 use crate::state::plan::Failure;
 
 impl Host {
@@ -129,12 +131,9 @@ impl Host {
             return Ok(());
         }
         let aliases = endpoint.aliases.union(aliases).cloned().collect();
-        let endpoint = ObservedEndpoint {
-            network_id: network.to_owned(),
-            aliases,
-            ipv4_address: endpoint.ipv4_address.clone(),
-            ipv6_address: endpoint.ipv6_address.clone(),
-        };
+        // A hardware address is taken at creation only.
+        let settings = EndpointFacts { mac_address: None, ..EndpointFacts::asked(endpoint) };
+        let endpoint = ObservedEndpoint { network_id: network.to_owned(), aliases, settings };
         self.container_mut(Op::Connect, id)?.networks.insert(name.clone(), endpoint);
         self.emit(EventKind::Network, "connect", &name, BTreeMap::new());
         Ok(())

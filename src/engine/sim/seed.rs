@@ -143,6 +143,8 @@ impl Host {
             networks: seen.networks,
             network_mode: seen.network_mode,
             parent,
+            // Which of them must run to let it start is not told.
+            tied: seen.tied.into_iter().map(|id| (crate::state::observed::ContainerId(id), false)).collect(),
             volumes: seen.volumes,
             stop_timeout: seen.stop_timeout,
             baked: seen.baked,

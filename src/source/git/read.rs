@@ -97,25 +97,30 @@ impl Reader<'_> {
         let mut files = BTreeMap::new();
         let mut facts = BTreeMap::new();
         self.take(state, &mut files, &mut facts)?;
-        let named: BTreeSet<Named> = facts.values().flat_map(Fact::named).cloned().collect();
-        let mut wanted = Wanted::new();
-        for name in named {
-            match name {
-                Named::File(path) => {
-                    if let Some(entry) = self.entry(path.as_str()) {
-                        wanted.insert(path, entry);
+        loop {
+            let named: BTreeSet<Named> = facts.values().flat_map(Fact::named).cloned().collect();
+            let mut wanted = Wanted::new();
+            for name in named {
+                match name {
+                    Named::File(path) => {
+                        if let Some(entry) = self.entry(path.as_str()) {
+                            wanted.insert(path, entry);
+                        }
+                    }
+                    between => {
+                        let fitting = others.iter().filter(|path| between.fits(path));
+                        wanted.extend(
+                            fitting.filter_map(|path| Some((path.clone(), self.entry(path.as_str())?))),
+                        );
                     }
                 }
-                between => {
-                    let fitting = others.iter().filter(|path| between.fits(path));
-                    wanted
-                        .extend(fitting.filter_map(|path| Some((path.clone(), self.entry(path.as_str())?))));
-                }
             }
+            wanted.retain(|path, _| !files.contains_key(path));
+            if wanted.is_empty() {
+                return Ok((files, facts));
+            }
+            self.take(wanted, &mut files, &mut facts)?;
         }
-        wanted.retain(|path, _| !files.contains_key(path));
-        self.take(wanted, &mut files, &mut facts)?;
-        Ok((files, facts))
     }
 
     /// What is there under a path, or why it cannot be used. `None`: nothing, or a folder.

@@ -204,6 +204,7 @@ impl<'a> Pass<'a> {
             name: format!("{}-{}-{}.{}", service.project, service.service, key.label(), kept.id.short()),
             network_ids: self.network_ids_of(&kept.spec),
             parent: self.parent_of(&kept.spec),
+            tied: self.tied_to(&kept.spec),
             spec,
             live,
             labels,

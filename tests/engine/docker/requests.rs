@@ -134,6 +134,7 @@ async fn a_missing_host_path_is_made_when_asked_and_refused_when_not() {
             propagation: None,
             selinux: None,
             content: None,
+            recursive: None,
         },
         read_only: true,
     };
@@ -162,6 +163,7 @@ async fn volumes_named_and_anonymous_are_seen_and_handed_over() {
             key: None,
             no_copy: false,
             subpath: None,
+            labels: BTreeMap::new(),
         },
         read_only: false,
     };

@@ -63,6 +63,7 @@ impl World {
             image,
             network_ids: BTreeMap::new(),
             parent: None,
+            tied: Default::default(),
             inherited: BTreeMap::new(),
         }
     }
@@ -106,6 +107,7 @@ impl World {
             internal: false,
             attachable: false,
             enable_ipv6: false,
+            enable_ipv4: None,
             ipam: Default::default(),
             labels: BTreeMap::from([("evenkeel-test".to_owned(), self.host.project.clone())]),
             source: Default::default(),
@@ -187,5 +189,6 @@ pub fn empty_spec() -> ContainerSpec {
         sysctls: BTreeMap::new(),
         shm_size: None,
         lifecycle: evenkeel::desired::hooks::Lifecycle::default(),
+        extra: Default::default(),
     }
 }

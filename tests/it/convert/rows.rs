@@ -15,7 +15,10 @@ fn port(container: u16, protocol: Protocol, ip: Option<&str>, host: Option<(u16,
 
 pub(super) fn volume(name: Option<&str>, no_copy: bool, subpath: Option<&str>) -> Mount {
     let (name, subpath) = (name.map(str::to_owned), subpath.map(str::to_owned));
-    Mount { source: MountSource::Volume { name, key: None, no_copy, subpath }, read_only: false }
+    Mount {
+        source: MountSource::Volume { name, key: None, no_copy, subpath, labels: BTreeMap::new() },
+        read_only: false,
+    }
 }
 
 fn checked(creation: &mut Creation, check: HealthcheckSpec) {

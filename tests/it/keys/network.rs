@@ -122,7 +122,6 @@ pub fn bad() -> Vec<Bad> {
         Bad("networks = \"front\"", "bad-type", "\"front\"", "networks = [\"front\"]"),
         Bad("networks.front.alias = [\"x\"]", "unknown-key", "alias", "did you mean `aliases`?"),
         Bad("networks.front.ipv4_address = \"10.5.0\"", "bad-address", "\"10.5.0\"", "is not an IPv4 address"),
-        Bad("networks.front.mac_address = \"x\"", "unsupported-key", "mac_address", "does not support it yet"),
         Bad("networks.front.priority = \"high\"", "bad-type", "\"high\"", "takes a whole number"),
         Bad("network_mode = \"hots\"", "bad-choice", "\"hots\"", "did you mean \"host\"?"),
         Bad("network_mode = \"front\"", "bad-choice", "\"front\"", "write networks = [\"front\"]"),

@@ -94,7 +94,7 @@ fn faults_of_networks_and_volumes_are_explained() {
             "reserved-label",
             "reserved",
         ),
-        ("networks", "it = { enable_ipv4 = false }", "unsupported-key", "not support"),
+        ("networks", "it = { enable_ipv4 = false }", "engine-too-old", "needs Docker Engine 28 (API 1.48)"),
         (
             "networks",
             "it = { ipam = { config = [{ subnet = \"10.5.0.0\" }] } }",

@@ -134,7 +134,6 @@ pub fn bad() -> Vec<Bad> {
         Bad("interval = \"3s\"", "unknown-key", "interval", "`interval` is a key of a service's `healthcheck`"),
         Bad("replicas = 3", "unknown-key", "replicas", "a key of a service's `deploy`"),
         Bad("zebra = 3", "unknown-key", "zebra", "unknown key `zebra` in services.web"),
-        Bad("tty = true", "unsupported-key", "tty", "does not support it yet"),
         Bad("provider = {}", "unsupported-key", "provider", "another program"),
         Bad("develop = {}", "unsupported-key", "develop", "only `compose watch`"),
         Bad("image = \"\"", "empty-text", "\"\"", "is empty"),

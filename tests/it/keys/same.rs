@@ -26,6 +26,7 @@ const SAME: &[(&str, &str)] = &[
     ("ports = [\"[::1]:1:2\"]", "ports = [{ target = 2, published = \"1\", host_ip = \"::1\" }]"),
     ("expose = [80, 81]", "expose = [\"80-81/tcp\"]"),
     ("volumes = [\"./a:/b\"]", "volumes = [{ type = \"bind\", source = \"./a\", target = \"/b/\", bind = { create_host_path = true } }]"),
+    ("volumes = [\"./a:/b\"]", "volumes = [{ type = \"bind\", source = \"./a\", target = \"/b\" }]"),
     ("volumes = [\"./a:/b\"]", "volumes = [\"/srv/desired/shop/a/:/b:rw\"]"),
     ("volumes = [\"data:/b:ro\"]", "volumes = [{ type = \"volume\", source = \"data\", target = \"/b\", read_only = true }]"),
     ("volumes = [\"/b\"]", "volumes = [{ type = \"volume\", target = \"/b\" }]"),
@@ -81,7 +82,10 @@ fn two_wishes_are_two_specs() {
         ("environment = [\"A\"]", "environment = [\"A=\"]"),
         ("ports = [\"80\"]", "ports = [\"80:80\"]"),
         ("ports = [\"80:80\"]", "ports = [\"0.0.0.0:80:80\"]"),
-        ("volumes = [\"./a:/a\"]", "volumes = [{ type = \"bind\", source = \"./a\", target = \"/a\" }]"),
+        (
+            "volumes = [\"./a:/a\"]",
+            "volumes = [{ type = \"bind\", source = \"./a\", target = \"/a\", bind = { create_host_path = false } }]",
+        ),
         ("tmpfs = \"/a\"", "volumes = [{ type = \"tmpfs\", target = \"/a\" }]"),
         ("security_opt = [\"no-new-privileges=false\"]", ""),
     ] {

@@ -186,6 +186,7 @@ impl Lab {
             recorded: &record.containers,
             dependencies: BTreeMap::new(),
             parent: None,
+            tied: BTreeMap::new(),
             disk_free: None,
         };
         let direct = &self.direct;

@@ -75,6 +75,7 @@ impl Loading<'_> {
             read: &read,
             variables: &variables,
             host: self.host,
+            api_socket: false,
         };
         let broken = |object: &Object| object.files.iter().any(|file| self.files.broken.contains_key(file));
         for (key, object) in objects.networks.iter().filter(|(_, object)| !broken(object)) {
@@ -112,6 +113,7 @@ impl Loading<'_> {
             internal: false,
             attachable: false,
             enable_ipv6: false,
+            enable_ipv4: None,
             ipam: Ipam::default(),
             labels: BTreeMap::new(),
             source: user.source.clone(),

@@ -183,6 +183,7 @@ impl Loading<'_> {
             read: &read,
             variables: &variables,
             host: self.host,
+            api_socket: false,
         })
     }
 }

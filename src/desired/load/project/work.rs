@@ -177,6 +177,7 @@ impl Loading<'_> {
             read: &read,
             variables: &variables,
             host: self.host,
+            api_socket: facts.scope.api_socket(),
         };
         let spec = convert(&id, &table, &context, &mut told);
         let mut number = 0;

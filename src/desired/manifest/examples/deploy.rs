@@ -14,6 +14,7 @@ pub(super) const SHAPES: &[Shape] = &[
             E("replicas", "1", "replicas = 3"),
             E("resources", "", "resources = { limits = { memory = \"512m\" } }"),
             E("restart_policy", "", "restart_policy = { condition = \"on-failure\", max_attempts = 3 }"),
+            E("rollback_config", "", "rollback_config = { parallelism = 1 }"),
             E("update_config", "", "update_config = { order = \"start-first\" }"),
         ],
     },
@@ -46,7 +47,10 @@ pub(super) const SHAPES: &[Shape] = &[
         name: "Reservations",
         at: "services.<name>.deploy.resources.reservations",
         header: "[services.web.deploy.resources.reservations]",
-        keys: &[E("memory", "", "memory = \"128m\"")],
+        keys: &[
+            E("devices", "", "devices = [{ driver = \"nvidia\", count = 1, capabilities = [\"gpu\"] }]"),
+            E("memory", "", "memory = \"128m\""),
+        ],
     },
     Shape {
         name: "UpdateConfig",
@@ -59,6 +63,60 @@ pub(super) const SHAPES: &[Shape] = &[
             E("monitor", "`10s`", "monitor = \"30s\""),
             E("order", "`\"stop-first\"`", "order = \"start-first\""),
             E("parallelism", "1", "parallelism = 2"),
+        ],
+    },
+    Shape {
+        name: "RollbackConfig",
+        at: "services.<name>.deploy.rollback_config",
+        header: "[services.web.deploy.rollback_config]",
+        keys: &[
+            E("delay", "as in `update_config`", "delay = \"5s\""),
+            E("monitor", "as in `update_config`", "monitor = \"30s\""),
+            E("order", "as in `update_config`", "order = \"start-first\""),
+            E("parallelism", "0, which is all", "parallelism = 1"),
+        ],
+    },
+    Shape {
+        name: "DeviceRequest",
+        at: "services.<name>.deploy.resources.reservations.devices[]",
+        header: "[[services.web.deploy.resources.reservations.devices]]",
+        keys: &[
+            E("capabilities", "", "capabilities = [\"gpu\", \"utility\"]"),
+            E("count", "`\"all\"`", "capabilities = [\"gpu\"]\ncount = 2"),
+            E("device_ids", "any", "capabilities = [\"gpu\"]\ndevice_ids = [\"0\", \"3\"]"),
+            E("driver", "any", "capabilities = [\"gpu\"]\ndriver = \"nvidia\""),
+            E("options", "", "capabilities = [\"gpu\"]\noptions = { virtualization = \"false\" }"),
+        ],
+    },
+    Shape {
+        name: "BlkioConfig",
+        at: "services.<name>.blkio_config",
+        header: "[services.web.blkio_config]",
+        keys: &[
+            E("device_read_bps", "no limit", "device_read_bps = [{ path = \"/dev/sda\", rate = \"12mb\" }]"),
+            E("device_read_iops", "no limit", "device_read_iops = [{ path = \"/dev/sda\", rate = 120 }]"),
+            E("device_write_bps", "no limit", "device_write_bps = [{ path = \"/dev/sda\", rate = \"1mb\" }]"),
+            E("device_write_iops", "no limit", "device_write_iops = [{ path = \"/dev/sda\", rate = 30 }]"),
+            E("weight", "500", "weight = 300"),
+            E("weight_device", "", "weight_device = [{ path = \"/dev/sda\", weight = 400 }]"),
+        ],
+    },
+    Shape {
+        name: "WeightDevice",
+        at: "services.<name>.blkio_config.weight_device[]",
+        header: "[[services.web.blkio_config.weight_device]]",
+        keys: &[
+            E("path", "", "path = \"/dev/sda\"\nweight = 400"),
+            E("weight", "", "path = \"/dev/sda\"\nweight = 400"),
+        ],
+    },
+    Shape {
+        name: "RateDevice",
+        at: "services.<name>.blkio_config.device_read_bps[]",
+        header: "[[services.web.blkio_config.device_read_bps]]",
+        keys: &[
+            E("path", "", "path = \"/dev/sda\"\nrate = \"12mb\""),
+            E("rate", "", "path = \"/dev/sda\"\nrate = \"12mb\""),
         ],
     },
     Shape {

@@ -100,4 +100,5 @@ app-ini = { content = \"listen = 0.0.0.0:8080\" }
     ("shop/files/db-password.age", "age-encryption.org/v1\n"),
     ("shop/files/all.sops.yaml", "sops: {}\n"),
     ("shop/app.env", "A=1\n"),
+    ("common/cache.toml", "[services.cache]\nimage = \"redis:7\"\n"),
 ];

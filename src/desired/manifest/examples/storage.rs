@@ -19,6 +19,11 @@ pub(super) const SHAPES: &[Shape] = &[
                 "type = \"bind\"\nsource = \"./files\"\ntarget = \"/files\"\nconsistency = \"cached\"",
             ),
             E(
+                "image",
+                "the whole image",
+                "type = \"image\"\nsource = \"files:1\"\ntarget = \"/files\"\nimage = { subpath = \"public\" }",
+            ),
+            E(
                 "read_only",
                 "`false`",
                 "type = \"bind\"\nsource = \"./files\"\ntarget = \"/files\"\nread_only = true",
@@ -39,19 +44,27 @@ pub(super) const SHAPES: &[Shape] = &[
         at: "services.<name>.volumes[].bind",
         header: "[[services.web.volumes]]\ntype = \"bind\"\nsource = \"./files\"\ntarget = \"/files\"",
         keys: &[
-            E("create_host_path", "`false`", "bind = { create_host_path = true }"),
+            E("create_host_path", "`true`", "bind = { create_host_path = false }"),
             E("propagation", "`\"rprivate\"`", "bind = { propagation = \"rslave\" }"),
+            E("recursive", "`\"enabled\"`", "read_only = true\nbind = { recursive = \"readonly\" }"),
             E("selinux", "", "bind = { selinux = \"z\" }"),
         ],
     },
     Shape {
         name: "VolumeOptions",
         at: "services.<name>.volumes[].volume",
-        header: "[[services.web.volumes]]\ntype = \"volume\"\nsource = \"data\"\ntarget = \"/data\"",
+        header: "[[services.web.volumes]]\ntype = \"volume\"\ntarget = \"/data\"",
         keys: &[
-            E("nocopy", "`false`", "volume = { nocopy = true }"),
-            E("subpath", "the whole volume", "volume = { subpath = \"shop\" }"),
+            E("labels", "", "volume = { labels = { team = \"web\" } }"),
+            E("nocopy", "`false`", "source = \"data\"\nvolume = { nocopy = true }"),
+            E("subpath", "the whole volume", "source = \"data\"\nvolume = { subpath = \"shop\" }"),
         ],
+    },
+    Shape {
+        name: "ImageOptions",
+        at: "services.<name>.volumes[].image",
+        header: "[[services.web.volumes]]\ntype = \"image\"\nsource = \"files:1\"\ntarget = \"/files\"",
+        keys: &[E("subpath", "the whole image", "image = { subpath = \"public\" }")],
     },
     Shape {
         name: "TmpfsOptions",

@@ -23,6 +23,7 @@ pub(super) const SHAPES: &[Shape] = &[
             E("defaults", "", "[defaults.services]\nrestart = \"unless-stopped\""),
             E("hosts", "", "# fleet.toml\n[hosts]\nfra1 = { labels = { role = \"web\" } }"),
             E("ignore", "", "# fleet.toml\nignore = [\"**/traefik-*.toml\"]"),
+            E("include", "", "include = [\"../common/cache.toml\"]"),
             E(
                 "jobs",
                 "",
@@ -44,6 +45,12 @@ pub(super) const SHAPES: &[Shape] = &[
             E("vars", "", "[vars]\nTAG = \"1.8\"\n\n[services.web]\nimage = \"shop:${TAG}\""),
             E("volumes", "", "[volumes]\nlogs = {}"),
         ],
+    },
+    Shape {
+        name: "Include",
+        at: "include[]",
+        header: "",
+        keys: &[E("path", "", "[[include]]\npath = \"../common/cache.toml\"")],
     },
     Shape {
         name: "Defaults",
@@ -79,6 +86,7 @@ pub(super) const SHAPES: &[Shape] = &[
         at: "policy.guard",
         header: "# fleet.toml\n[policy.guard]",
         keys: &[
+            E("api_socket", "`false`", "api_socket = true"),
             E("empty_state", "`\"refuse\"`", "empty_state = \"allow\""),
             E("max_removals", "half of what runs, at least one", "max_removals = 5"),
             E("unmanaged", "`\"ignore\"`", "unmanaged = \"report\""),
