@@ -274,7 +274,7 @@ fn long_volumes(spec: &ServiceSpec) -> String {
     let rows = spec.container.mounts.iter().map(|(target, Mount { source, read_only })| {
         let common = format!("target = {}, read_only = {read_only}", quoted(&dollars(target)));
         match source {
-            MountSource::Bind { path, create, propagation, selinux, content: _ } => {
+            MountSource::Bind { path, create, propagation, selinux, content: _, recursive: _ } => {
                 let mut bind = format!("create_host_path = {create}");
                 if let Some(word) = propagation {
                     write!(bind, ", propagation = {}", quoted(word)).unwrap();
@@ -292,6 +292,7 @@ fn long_volumes(spec: &ServiceSpec) -> String {
                     key.as_ref().map_or_else(String::new, |key| format!("source = {}, ", quoted(key)));
                 format!("{{ type = \"volume\", {source}{common}, volume = {{ nocopy = {no_copy} }} }}")
             }
+            MountSource::Image { .. } => panic!("a short form became a mount of an image"),
             MountSource::Tmpfs { .. } => panic!("a short form became a tmpfs mount"),
         }
     });

@@ -107,6 +107,7 @@ fn creation(id: &ServiceId, spec: &ServiceSpec, image: &ImageFacts, owner: &str)
         network_ids: networks.collect(),
         parent: Some(ContainerId("ab".repeat(32))),
         inherited: BTreeMap::new(),
+        tied: BTreeMap::new(),
     }
 }
 

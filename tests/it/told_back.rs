@@ -105,6 +105,7 @@ fn creation(id: &ServiceId, spec: &ServiceSpec) -> Creation {
         parent: matches!(spec.container.network_mode, NetworkMode::Service(_))
             .then(|| ContainerId("ab".repeat(32))),
         inherited: BTreeMap::new(),
+        tied: BTreeMap::new(),
     }
 }
 

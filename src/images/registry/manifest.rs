@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(image_for(br#"{"schemaVersion":2,"config":{},"layers":[]}"#, &amd64), Ok(None));
         for body in [
             "",
-            "[]",
+            "3",
             "{\"manifests\":3}",
             r#"{"manifests":[{"digest":"../x","platform":{"os":"linux","architecture":"amd64"}}]}"#,
         ] {
