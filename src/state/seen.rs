@@ -261,6 +261,7 @@ fn mounts(spec: &mut ContainerSpec, wanted: &ContainerSpec, baked: &Baked, image
         match found.get(&plain(target)) {
             Some(mount) if same_mount(asked, mount) => {}
             Some(mount) => drop(spec.mounts.insert(target.clone(), (*mount).clone())),
+            None if !is_read_back(&asked.source) => {}
             None => drop(spec.mounts.remove(target)),
         }
     }

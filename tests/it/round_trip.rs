@@ -107,7 +107,12 @@ fn creation(id: &ServiceId, spec: &ServiceSpec, image: &ImageFacts, owner: &str)
         network_ids: networks.collect(),
         parent: Some(ContainerId("ab".repeat(32))),
         inherited: BTreeMap::new(),
-        tied: BTreeMap::new(),
+        tied: spec
+            .container
+            .extra
+            .ties()
+            .map(|(name, _)| (name.clone(), ContainerId("cd".repeat(32))))
+            .collect(),
     }
 }
 

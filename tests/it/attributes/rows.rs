@@ -181,6 +181,7 @@ fn without() -> Vec<Row> {
         Told("models", "models = []", "unsupported-key", "Model Runner"),
         Told("provider", "provider = {}", "unsupported-key", "another program"),
         Told("pull_refresh_after", "pull_refresh_after = \"1d\"", "unsupported-key", "every_<duration>"),
-        Told("build", "build = \".\"", "unsupported-key", "images only"),
+        // Read and checked; an image that is built is for `builds` to make.
+        Told("build", "build = { context = \".\", dokcerfile = \"x\" }", "unknown-key", "dockerfile"),
     ]
 }
