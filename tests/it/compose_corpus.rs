@@ -194,7 +194,7 @@ const EXPECTED: [(&str, &[&str]); 3] = [
         "this version does not act on it",
         &["unsupported-key", "unsupported-value", "bad-extends", "missing-image", "unknown-key"],
     ),
-    ("the file beside the compose file is not at hand", &["missing-file", "env-file-outside"]),
+    ("the file beside the compose file is not at hand", &["missing-file", "env-file-outside", "bad-include"]),
     (
         "it is wrong in the compose file, too, or differs on purpose",
         &[
