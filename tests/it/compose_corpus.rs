@@ -212,6 +212,7 @@ const EXPECTED: [(&str, &[&str]); 3] = [
             "bad-port",
             "bad-type",
             "bad-variable",
+            "missing-key",
             "overlap-impossible",
         ],
     ),

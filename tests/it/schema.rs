@@ -74,7 +74,6 @@ const EXPRESSIBLE: [(&str, &[&str]); 6] = [
         &[
             "volumes = [{ type = \"bind\", target = \"/x\" }]",
             "image = \"redis\"\nimage_policy = {}",
-            "build = {}",
             "deploy.resources.reservations.devices = [{ count = 1 }]",
         ],
     ),

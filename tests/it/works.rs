@@ -81,6 +81,13 @@ fn a_command_within_a_service_takes_no_container_from_the_defaults() {
 }
 
 #[test]
+fn a_build_that_names_no_context_is_made_of_the_folder_of_its_file() {
+    let works = works("[builds.docs]\nimage = \"acme/docs\"\ndockerfile = \"docs.Dockerfile\"\n");
+    let docs = works.builds[&id("docs")].wanted().unwrap();
+    assert_eq!(docs.context, BuildContext::Folder("/srv/desired/shop".to_owned()));
+}
+
+#[test]
 fn a_build_and_what_is_copied_out_of_it() {
     let works = works(
         "[builds.docs]\ncontext = \"https://github.com/acme/docs.git#main:site\"\nimage = \"registry.example.com/acme/docs\"\n\
@@ -279,7 +286,6 @@ fn faults_of_jobs_builds_and_artifacts_are_told_at_their_place() {
             "[builds.a]\ncontext = \".\"",
             "1:1: error[missing-image]: builds.a does not say what its image is called",
         ),
-        ("[builds.a]\nimage = \"x\"", "1:1: error[missing-key]: builds.a does not say where its files are"),
         (
             "[builds.a]\ncontext = \".\"\nimage = \"x:1\"",
             "3:11: error[tag-and-policy]: `builds.a.tag` picks the tag of a build",

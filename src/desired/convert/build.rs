@@ -115,14 +115,11 @@ fn plain(context: BuildContext, source: crate::desired::spec::SourcePlace) -> Bu
 }
 
 fn parts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<BuildSpec> {
-    let Some(field) = fields.get("context") else {
-        let message = format!("{} does not say where its files are", fields.path);
-        let told =
-            Diagnostic::error("missing-key", fields.table.header.clone(), message, "`context` is missing");
-        reader.report(told.help("context = \".\", or a repository: \"https://host/repo.git#branch:folder\""));
-        return None;
+    let context = match fields.get("context") {
+        Some(field) => context(reader, &field),
+        // As in Compose: the folder of the file.
+        None => paths::on_host(reader.context, &fields.table.header.file, ".").ok().map(BuildContext::Folder),
     };
-    let context = context(reader, &field);
     let text = |reader: &mut Reader<'_, '_>, key: &str| {
         fields.get(key).and_then(|field| reader.filled(&field).map(str::to_owned))
     };

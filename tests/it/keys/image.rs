@@ -76,7 +76,6 @@ pub fn bad() -> Vec<Bad> {
         Bad("image = \"redis\"\nimage_policy = { same_as = \"services.web\" }", "bad-reference", "\"services.web\"", "names itself"),
         Bad("image = \"redis\"\nimage_policy = { semver = \"^7\", min_age = 3 }", "unit-missing", "3", "write \"3s\""),
         Bad("build = \".\"\nimage_policy = { semver = \"^7\" }", "conflicting-values", "image_policy", "makes the image"),
-        Bad("build = {}", "missing-key", "{}", "does not say where its files are"),
         Bad("build = { context = \".\", dockerfil = \"x\" }", "unknown-key", "dockerfil", "did you mean `dockerfile`?"),
         Bad("build = { context = \".\", dockerfile = \"x\", dockerfile_inline = \"FROM y\" }", "conflicting-values", "dockerfile", "drop one of the two"),
         Bad("build = \"https://example.com/src.tar.gz\"", "bad-context", "\"https://example.com/src.tar.gz\"", "archives are not fetched"),

@@ -43,7 +43,7 @@ pub(super) const SHAPES: &[Shape] = &[
             E("args", "", "args = { GIT_COMMIT = \"${git.hash}\" }"),
             E("cache_from", "", "cache_from = [\"registry.example.com/shop:cache\"]"),
             E("cache_to", "", "cache_to = [\"type=inline\"]"),
-            E("context", "", "target = \"runtime\""),
+            E("context", "the file's folder", "target = \"runtime\""),
             E("dockerfile", "`\"Dockerfile\"`", "dockerfile = \"docker/Dockerfile\""),
             E("dockerfile_inline", "", "dockerfile_inline = \"FROM scratch\\nCOPY shop /\""),
             E("entitlements", "", "entitlements = [\"network.host\"]"),
