@@ -131,9 +131,11 @@ fn settle_start(
             record.stopped.remove(id);
             memo.starts.insert(id.clone(), bump(before, Failure::Internal, "", now));
             memo.remade = false;
-            // A start after the engine was away is the engine's doing, and a container first seen now has not restarted.
+            // A start after the engine was away is the engine's doing, and a container first seen now has not restarted. One on the way
+            // back from another revision says nothing against the one that it goes back to.
             let same_session = memo.gates.get(id).is_none_or(|window| window.session == session);
-            if record.watch.is_some() && same_session && memo.watch_base.contains_key(id) {
+            let own = record.rolling_back.is_none();
+            if record.watch.is_some() && own && same_session && memo.watch_base.contains_key(id) {
                 memo.watch_starts = memo.watch_starts.saturating_add(1);
             }
             // Opened at the start, not at the first look: a container that ends before anyone looked has still failed its gate.

@@ -54,6 +54,32 @@ async fn a_crashing_revision_is_rolled_back_and_not_tried_again_until_the_file_c
     assert_eq!(running.status("web").unwrap().rejected, None);
 }
 
+/// Each way back starts the good one again: that says nothing against it, however shortly it was committed before.
+#[tokio::test(start_paused = true)]
+async fn one_bad_update_after_the_other_leaves_what_serves_in_favour() {
+    let rig = Rig::new();
+    for number in 3..9 {
+        rig.script(&format!("web:{number}"), Behaviour::exits(100, 1));
+    }
+    let running = rig.with(&web("web:1")).await;
+    running.until_serves("web", "web:1").await;
+    running.feed(shop(&web("web:2")));
+    running.until_serves("web", "web:2").await;
+    for number in 3..9 {
+        let before = running.status("web").unwrap().rejected;
+        running.feed(shop(&web(&format!("web:{number}"))));
+        let back = |_: &_| {
+            let status = running.status("web").unwrap();
+            status.condition.kind == ConditionKind::RolledBack && status.rejected != before
+        };
+        running.until("it is rolled back", back).await;
+        running.pass_time(1_000).await;
+        assert_eq!(running.status("web").unwrap().image, "web:2", "after web:{number}");
+    }
+    running.pass_time(2_000).await;
+    assert_eq!(running.rig.containers().first().map(String::as_str), Some("shop-web-1 web:2 running"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_cause_of_a_second_try_is_what_differs_from_the_first_also_when_none_was_ever_good() {
     let rig = Rig::new();
