@@ -1,5 +1,7 @@
 //! Starting, stopping and removing.
 
+use std::collections::BTreeMap;
+
 use evenkeel::desired::spec::RestartPolicy;
 use evenkeel::state::observed::ContainerStatus;
 use evenkeel::state::plan::Failure;
@@ -25,7 +27,20 @@ contract!(
     a_stopped_container_is_removed_once_and_for_all,
     a_paused_container_can_be_stopped,
     an_exit_code_is_kept,
+    a_signal_reaches_what_runs_and_is_refused_by_what_does_not,
 );
+
+async fn a_signal_reaches_what_runs_and_is_refused_by_what_does_not(bench: &dyn Bench) {
+    let (engine, none) = (bench.engine(), BTreeMap::new());
+    let id = started(bench, "web", App::Serves).await;
+    engine.deliver(&id, &none, Some("SIGCONT")).await.unwrap();
+    assert_eq!(look(bench, &id).await.status, ContainerStatus::Running);
+    engine.stop(&id, Some(1)).await.unwrap();
+    assert!(engine.deliver(&id, &none, Some("SIGCONT")).await.is_err(), "nobody is there to hear it");
+    engine.deliver(&id, &none, None).await.expect("without a signal it need not run");
+    assert_eq!(look(bench, &id).await.status, ContainerStatus::Exited);
+    assert_eq!(kind(engine.deliver(&nobody(), &none, Some("SIGCONT")).await), Failure::NotFound);
+}
 
 async fn starting_twice_is_starting_once(bench: &dyn Bench) {
     let id = started(bench, "web", App::Serves).await;
