@@ -14,6 +14,7 @@ mod drift;
 pub mod gate;
 pub mod guard;
 pub mod hooks;
+pub mod images;
 pub mod live;
 pub mod network;
 pub mod observed;

@@ -65,6 +65,7 @@ mod server;
 mod source;
 mod store;
 mod supervised;
+mod tags;
 mod told_back;
 mod tour;
 mod validate;
