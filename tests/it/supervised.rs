@@ -95,13 +95,17 @@ fn the_unit_is_one_that_systemd_takes() {
 #[test]
 fn with_the_units_capabilities_alone_the_engine_is_reached_and_the_state_kept() {
     let Some(host) = Host::new() else { return };
-    assert!(unit().contains("CapabilityBoundingSet=CAP_DAC_READ_SEARCH\n"));
+    assert!(unit().contains("CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN\n"));
     let image = host.image("1.0", &[], &[]);
     host.write("web.toml", &crate::support::files::plain("web", &image, ""));
     let bare = host.command();
     let mut command = Command::new("setpriv");
     command
-        .args(["--bounding-set=-all,+dac_read_search", "--inh-caps=-all", "--no-new-privs"])
+        .args([
+            "--bounding-set=-all,+dac_read_search,+dac_override,+chown",
+            "--inh-caps=-all",
+            "--no-new-privs",
+        ])
         .arg(bare.get_program())
         .arg("apply");
     command.envs(bare.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -177,7 +177,8 @@ impl Client {
         // Neither answers: nothing is learnt, and the question itself says why.
         if probe("https").await.is_some() {
             known().insert(repository.registry.clone(), false);
-        } else if probe("http").await.is_some() {
+        } else if probe("http").await.is_some_and(|answer| answer.status() != StatusCode::BAD_REQUEST) {
+            // A server that speaks TLS answers everything else with 400: then it is its certificate that is not known.
             known().insert(repository.registry.clone(), true);
         }
     }
