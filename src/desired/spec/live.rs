@@ -64,7 +64,7 @@ pub struct Endpoint {
     pub aliases: BTreeSet<String>,
     pub ipv4_address: Option<String>,
     pub ipv6_address: Option<String>,
-    /// `<project>` key of the network (`default` when none was named), to find its [`NetworkSpec`].
+    /// `<project>` key of the network (`default` when none was named), to find its [`NetworkSpec`](super::NetworkSpec).
     pub key: String,
     /// Higher first: the network joined first gives the default gateway (Compose's `priority`).
     pub priority: i32,

@@ -75,7 +75,7 @@ impl PortBinding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkMode {
-    /// The networks in [`LiveSpec::networks`].
+    /// The networks in [`LiveSpec::networks`](super::LiveSpec::networks).
     Networks,
     /// The engine's default bridge.
     Bridge,
