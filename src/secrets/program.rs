@@ -1,14 +1,13 @@
 //! Running `age` and `sops`: no shell, values through pipes only, an end in time, and nothing of theirs but the answer is believed.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::child::{kill, listen};
 
 /// What one call may take. Opening a file of a megabyte takes a moment; a key on a token or in a cloud takes longer.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -98,37 +97,6 @@ impl<'a> Program<'a> {
         }
         Ok(answer)
     }
-}
-
-/// Ends it with everything that it started.
-fn kill(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _gone = kill_process_group(group, Signal::KILL);
-    }
-    let _gone = child.kill();
-}
-
-/// Reads to the end, keeping at most `most` bytes; whether that was all.
-fn listen(
-    pipe: Option<impl Read + Send + 'static>,
-    most: u64,
-    ended: Option<Sender<()>>,
-) -> JoinHandle<(Vec<u8>, bool)> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let mut complete = true;
-        if let Some(pipe) = pipe {
-            let read = pipe.take(most.saturating_add(1)).read_to_end(&mut bytes).unwrap_or(0);
-            if read as u64 > most {
-                bytes.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-                complete = false;
-            }
-        }
-        if let Some(ended) = ended {
-            let _nobody = ended.send(());
-        }
-        (bytes, complete)
-    })
 }
 
 /// The first words of a program in one line.

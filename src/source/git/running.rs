@@ -1,17 +1,16 @@
 //! A git at work: waited for, listened to, and ended when it takes too long or brings too much.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
 use super::command::Bounds;
 use super::error::GitError;
+use crate::child::{kill, listen};
 
 /// Between two looks at a git that works. It ends early when git does.
 const LOOK: Duration = Duration::from_millis(100);
@@ -94,37 +93,6 @@ impl Running {
     fn kill(&mut self) {
         kill(&mut self.child);
     }
-}
-
-/// Ends git with everything that it started (ssh, helpers).
-fn kill(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _gone = kill_process_group(group, Signal::KILL);
-    }
-    let _gone = child.kill();
-}
-
-/// Reads to the end, keeping at most `most` bytes; whether that was all. What is beyond is not read, so that the other end stops.
-fn listen(
-    pipe: Option<impl Read + Send + 'static>,
-    most: u64,
-    ended: Option<Sender<()>>,
-) -> JoinHandle<(Vec<u8>, bool)> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let mut complete = true;
-        if let Some(pipe) = pipe {
-            let read = pipe.take(most.saturating_add(1)).read_to_end(&mut bytes).unwrap_or(0);
-            if read as u64 > most {
-                bytes.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-                complete = false;
-            }
-        }
-        if let Some(ended) = ended {
-            let _nobody = ended.send(());
-        }
-        (bytes, complete)
-    })
 }
 
 /// Bytes of all files below a folder.
