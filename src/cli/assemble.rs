@@ -14,6 +14,7 @@ use crate::controller::inbound::Loader;
 use crate::controller::progress::Progress;
 use crate::controller::records::Records;
 use crate::controller::store::Store;
+use crate::controller::works::Book;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::snapshot::{Snapshot, SourceRevision};
 use crate::desired::{self, DesiredState, SourcesLoader};
@@ -53,6 +54,15 @@ pub(super) fn engine(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<
 pub(super) fn register(settings: &Settings) -> Result<Shared, String> {
     let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
     Ok(Shared::new(store.register().map_err(|error| chain(&error))?))
+}
+
+/// The images that were chosen or made on this host, as the store knows them.
+///
+/// # Errors
+/// A sentence: the store cannot be read.
+pub(super) fn book(settings: &Settings) -> Result<Book, String> {
+    let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
+    Book::read(&store).map_err(|error| chain(&error))
 }
 
 /// What the engine says of itself, as soon as it has said it.
@@ -112,8 +122,8 @@ pub(super) fn parts(
 
 /// Loads snapshots for this host and, as far as it is known by then, for its engine. What has not changed since the last one is
 /// not loaded again.
-pub(super) fn loader(settings: &Settings, word: &Word, secrets: &Arc<Secrets>) -> Loader {
-    let facts = facts(settings, word);
+pub(super) fn loader(settings: &Settings, word: &Word, secrets: &Arc<Secrets>, book: &Arc<Book>) -> Loader {
+    let (facts, book) = (facts(settings, word), Arc::clone(book));
     let loader = Mutex::new(SourcesLoader::default());
     let secrets = Arc::clone(secrets);
     Arc::new(move |snapshot: &Snapshot| {
@@ -123,6 +133,7 @@ pub(super) fn loader(settings: &Settings, word: &Word, secrets: &Arc<Secrets>) -
             *half = SourcesLoader::default();
             half
         });
+        loader.set_answers(book.for_load());
         let desired::Loaded { state, diagnostics, pins: _ } = secrets.load(&mut loader, snapshot, facts());
         (state, diagnostics)
     })
@@ -153,7 +164,8 @@ pub(super) fn load(
     take: Take,
 ) -> Result<Loaded, String> {
     let Read { snapshot, directories } = sources::read(settings, take, &facts(settings, word))?;
-    let (desired, problems) = loader(settings, word, secrets)(&snapshot);
+    let book = Arc::new(book(settings)?);
+    let (desired, problems) = loader(settings, word, secrets, &book)(&snapshot);
     Ok(Loaded { snapshot, directories, desired, problems })
 }
 

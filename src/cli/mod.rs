@@ -35,6 +35,7 @@ mod supervise;
 mod sync;
 pub mod validate;
 mod why;
+mod workers;
 
 use clap::{Parser, Subcommand};
 

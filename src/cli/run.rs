@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{chain, settings};
 use super::sources::{self, Inbounds};
-use super::{assemble, out, simulated, supervise};
+use super::{assemble, out, simulated, supervise, workers};
 use crate::config::{DaemonFlags, Flags, Listen, Settings};
 use crate::controller::inbound::Inbound;
 use crate::controller::progress::Silent;
@@ -21,6 +21,7 @@ use crate::controller::refresh::Refreshed;
 use crate::controller::run::{Daemon, Setup};
 use crate::controller::store::{Store, StoreHealth};
 use crate::controller::trigger::Signal;
+use crate::controller::works::Book;
 use crate::desired::spec::MountSource;
 use crate::engine::{Engine, Observe};
 use crate::metrics::Metrics;
@@ -86,8 +87,10 @@ async fn daemon(settings: &Settings, kind: EngineKind) -> Result<u8, String> {
         tracing::info!("metrics and status at http://{address}/");
     }
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
-    let (setup, hooks) = setup(settings, kind, store, Arc::clone(&metrics)).await?;
+    let book = Arc::new(Book::read(&store).map_err(|error| chain(&error))?);
+    let (setup, hooks) = setup(settings, kind, (store, &book), Arc::clone(&metrics)).await?;
     let daemon = Daemon::new(setup).await.map_err(|error| error.to_string())?;
+    let daemon = daemon.with_workers(workers::all(settings, kind, &book));
     let stop = CancellationToken::new();
     let handle = Arc::new(daemon.handle());
     let supervised = supervise::follow(Arc::clone(&handle) as Arc<dyn Api>);
@@ -127,7 +130,7 @@ fn store(settings: &Settings, kind: EngineKind) -> Result<Store, String> {
 async fn setup(
     settings: &Settings,
     kind: EngineKind,
-    store: Arc<Store>,
+    (store, book): (Arc<Store>, &Arc<Book>),
     metrics: Arc<Metrics>,
 ) -> Result<(Setup, Vec<Hook>), String> {
     let secrets = assemble::secrets(settings, kind == EngineKind::Simulated);
@@ -137,7 +140,7 @@ async fn setup(
         Some(sim) => Arc::new(sim.clone()),
     };
     let word = assemble::Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
-    let load = assemble::loader(settings, &word, &secrets);
+    let load = assemble::loader(settings, &word, &secrets, book);
     let load = match sim {
         Some(sim) => simulated::with_what_is_built_here(load, sim),
         None => load,
@@ -148,7 +151,7 @@ async fn setup(
     }
     let Inbounds { inbound, board, hooks } =
         sources::follow(settings, &assemble::facts(settings, &word), &metrics)?;
-    let inbound = refreshed(inbound, &secrets, &store, kind);
+    let inbound = refreshed(inbound, &secrets, (&store, book), kind);
     let records: Arc<dyn Records> = Arc::new(Durable::new(store));
     let setup = Setup {
         parts: assemble::parts(settings, (engine, &word), records, metrics, Arc::new(Silent)),
@@ -201,21 +204,21 @@ fn restore_secrets(secrets: &Secrets, store: &Store) {
     }
 }
 
-/// The same sources, said again when a secret or a file of the host has changed.
+/// The same sources, said again when a secret or a file of the host has changed, or an image was chosen.
 fn refreshed(
     inbound: Box<dyn Inbound>,
     secrets: &Arc<Secrets>,
-    store: &Arc<Store>,
+    (store, book): (&Arc<Store>, &Arc<Book>),
     kind: EngineKind,
 ) -> Box<dyn Inbound> {
-    let (secrets, store) = (Arc::clone(secrets), Arc::clone(store));
+    let (secrets, store, book) = (Arc::clone(secrets), Arc::clone(store), Arc::clone(book));
     let looks = AtomicU32::new(0);
     let stale = Arc::new(move || {
         let due = looks.fetch_add(1, Ordering::Relaxed) % LOOKS_A_CLEARING == LOOKS_A_CLEARING - 1;
         if due && kind == EngineKind::Docker {
             clear_secrets(&secrets, &store);
         }
-        secrets.is_stale()
+        secrets.is_stale() || book.is_stale()
     });
     Box::new(Refreshed::new(inbound, stale, LOOK_AT_SECRETS))
 }

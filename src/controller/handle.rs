@@ -11,11 +11,12 @@ use super::disown::disown;
 use super::host::{Host, Request};
 use super::queue::Reason;
 use super::trigger::{Key, Signal, Trigger};
+use super::works;
 use crate::desired::Wanted;
 use crate::desired::ident::ServiceId;
 use crate::metrics::adoption::{AdoptRequest, AdoptionReport, DisownReport};
 use crate::metrics::api::{
-    Accepted, Api, ApiError, ApiErrorKind, Command, HistoryRow, StatusReport, WhyReport,
+    Accepted, Api, ApiError, ApiErrorKind, Command, HistoryRow, StatusReport, WhyReport, WorkQuery,
 };
 
 use super::records::RecordsError;
@@ -187,6 +188,19 @@ impl Api for Handle {
     async fn disown(&self, what: &str) -> Result<DisownReport, ApiError> {
         self.ready_to_change_hands().await;
         disown(&self.host, what).await
+    }
+
+    async fn work(&self, kind: &str, asked: &WorkQuery, local: bool) -> Result<serde_json::Value, ApiError> {
+        works::worker(&self.host, kind)?.show(&self.host, asked, local).await
+    }
+
+    async fn work_order(
+        &self,
+        kind: &str,
+        verb: &str,
+        order: serde_json::Value,
+    ) -> Result<serde_json::Value, ApiError> {
+        works::worker(&self.host, kind)?.order(&self.host, verb, order).await
     }
 
     async fn sync(&self) -> Result<Accepted, ApiError> {

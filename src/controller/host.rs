@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::board::Board;
 use super::clock::Clock;
@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::records::{Records, RecordsError};
 use super::trigger::{Inbox, Mail};
 use super::wish::Wish;
+use super::works::Worker;
 use crate::desired::ident::ServiceId;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
@@ -69,7 +70,8 @@ pub struct Host {
     pub pulls: Semaphore,
     pub actors: Semaphore,
     pub guard: super::guard::Gatekeeper,
-    wish: RwLock<Option<Arc<Wish>>>,
+    wish: watch::Sender<Option<Arc<Wish>>>,
+    workers: OnceLock<Vec<Arc<dyn Worker>>>,
     session: AtomicU64,
     /// The session before the engine was lost, and when that was, while it is not known yet whether it is another one.
     doubt: Mutex<Option<(EngineSession, Mono)>>,
@@ -129,7 +131,8 @@ impl Host {
             pulls: Semaphore::new(pulls),
             actors: Semaphore::new(actors),
             guard: super::guard::Gatekeeper::default(),
-            wish: RwLock::default(),
+            wish: watch::Sender::default(),
+            workers: OnceLock::new(),
             session: AtomicU64::new(session.0),
             doubt: Mutex::default(),
             cells: Mutex::default(),
@@ -145,12 +148,27 @@ impl Host {
     /// The desired state last taken over; `None` until it has been read once.
     #[must_use]
     pub fn wish(&self) -> Option<Arc<Wish>> {
-        self.wish.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.wish.borrow().clone()
+    }
+
+    /// Tells of every desired state that is taken over from now on.
+    #[must_use]
+    pub fn wishes(&self) -> watch::Receiver<Option<Arc<Wish>>> {
+        self.wish.subscribe()
+    }
+
+    /// Work beside services; said once, before the daemon runs.
+    pub fn set_workers(&self, workers: Vec<Arc<dyn Worker>>) {
+        let _first = self.workers.set(workers);
+    }
+
+    pub fn workers(&self) -> &[Arc<dyn Worker>] {
+        self.workers.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Takes over another desired state and returns the one before.
     pub fn set_wish(&self, wish: Arc<Wish>) -> Option<Arc<Wish>> {
-        self.wish.write().unwrap_or_else(PoisonError::into_inner).replace(wish)
+        self.wish.send_replace(Some(wish))
     }
 
     #[must_use]

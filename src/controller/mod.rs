@@ -35,3 +35,4 @@ pub mod store;
 pub mod takeover;
 pub mod trigger;
 pub mod wish;
+pub mod works;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::store::{Store, StoreError};
+use super::store::{Note, Store, StoreError};
 use crate::desired::ident::ServiceId;
 use crate::state::observed::EngineSession;
 use crate::state::record::{HistoryEntry, Record};
@@ -43,6 +43,16 @@ pub trait Records: Send + Sync + 'static {
     /// nothing about requests the engine still has.
     async fn session(&self) -> Result<EngineSession, RecordsError>;
     async fn set_session(&self, session: EngineSession) -> Result<(), RecordsError>;
+    /// What is remembered of work beside services, by key.
+    async fn notes(&self, kind: &'static str) -> Result<BTreeMap<String, serde_json::Value>, RecordsError> {
+        let _ = kind;
+        Ok(BTreeMap::new())
+    }
+    /// Remembers and forgets, all or nothing.
+    async fn set_notes(&self, notes: Vec<Note>) -> Result<(), RecordsError> {
+        let _ = notes;
+        Err(RecordsError("this memory takes no notes".to_owned()))
+    }
     /// What was adopted and what was given back.
     async fn register(&self) -> Result<Register, RecordsError> {
         Ok(Register::default())
@@ -79,6 +89,7 @@ struct Kept {
     records: BTreeMap<ServiceId, Record>,
     history: Vec<(ServiceId, HistoryEntry)>,
     session: EngineSession,
+    notes: BTreeMap<(&'static str, String), serde_json::Value>,
 }
 
 impl Forgetful {
@@ -129,6 +140,21 @@ impl Records for Forgetful {
     }
     async fn set_session(&self, session: EngineSession) -> Result<(), RecordsError> {
         self.lock().session = session;
+        Ok(())
+    }
+    async fn notes(&self, kind: &'static str) -> Result<BTreeMap<String, serde_json::Value>, RecordsError> {
+        let kept = self.lock();
+        let own = kept.notes.iter().filter(|((of, _), _)| *of == kind);
+        Ok(own.map(|((_, key), body)| (key.clone(), body.clone())).collect())
+    }
+    async fn set_notes(&self, notes: Vec<Note>) -> Result<(), RecordsError> {
+        let mut kept = self.lock();
+        for Note { kind, key, body } in notes {
+            match body {
+                Some(body) => drop(kept.notes.insert((kind, key), body)),
+                None => drop(kept.notes.remove(&(kind, key))),
+            }
+        }
         Ok(())
     }
 }
@@ -205,6 +231,12 @@ impl Records for Durable {
     }
     async fn set_session(&self, session: EngineSession) -> Result<(), RecordsError> {
         self.run(move |store| store.set_meta(SESSION, &session.0.to_string())).await
+    }
+    async fn notes(&self, kind: &'static str) -> Result<BTreeMap<String, serde_json::Value>, RecordsError> {
+        self.run(move |store| store.notes(kind)).await
+    }
+    async fn set_notes(&self, notes: Vec<Note>) -> Result<(), RecordsError> {
+        self.run(move |store| store.set_notes(&notes)).await
     }
     async fn register(&self) -> Result<Register, RecordsError> {
         self.run(Store::register).await

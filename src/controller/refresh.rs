@@ -47,7 +47,9 @@ impl Refreshed {
         self.looking = None;
         let latest = self.latest.clone().filter(|_| stale)?;
         self.turn += 1;
-        tracing::info!("secrets or files that the desired state names have changed on this host");
+        tracing::info!(
+            "what the desired state names has changed: a secret, a file of this host, or an image"
+        );
         Some(Ok(self.marked(latest)))
     }
 

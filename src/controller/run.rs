@@ -22,6 +22,7 @@ use super::relist::{self, Relist};
 use super::sources::SourceBoard;
 use super::takeover;
 use super::trigger::{Key, Mail, Signal};
+use super::works::Worker;
 use crate::engine::{EngineError, Observe};
 use crate::metrics::api::EngineStatus;
 use crate::state::time::Mono;
@@ -129,6 +130,13 @@ impl Daemon {
         Handle::new(Arc::clone(&self.host))
     }
 
+    /// With work beside services.
+    #[must_use]
+    pub fn with_workers(self, workers: Vec<Arc<dyn Worker>>) -> Self {
+        self.host.set_workers(workers);
+        self
+    }
+
     /// Runs until a signal ends it.
     pub async fn run(self, mut signals: mpsc::Receiver<Signal>) -> ExitReason {
         let Self { host, inbound, load, path, resync_ms } = self;
@@ -150,7 +158,11 @@ impl Daemon {
             resync_at: now.after(jitter(resync_ms)),
             thorough: Thorough::default(),
             first_look: FirstLook::Before,
+            workers: JoinSet::new(),
         };
+        for worker in this.host.workers() {
+            this.workers.spawn(Arc::clone(worker).run(Arc::clone(&this.host)));
+        }
         let signal = this.turn_until_signal(&mut signals).await;
         this.host.stop();
         drop(follower);
@@ -205,6 +217,7 @@ struct Loop {
     resync_at: Mono,
     thorough: Thorough,
     first_look: FirstLook,
+    workers: JoinSet<()>,
 }
 
 impl Loop {
@@ -235,6 +248,9 @@ impl Loop {
                 }
                 mail = inbox.take() => if let Some(signal) = self.deliver(mail).await { return signal },
                 Some(listed) = self.relists.join_next() => self.listed(listed),
+                Some(Err(error)) = self.workers.join_next() => {
+                    tracing::error!(%error, "a kind of work has ended with a mistake in evenkeel, please report it; services go on");
+                }
                 finished = self.dispatch.finished() => self.finished(finished.map(|(key, _)| key)),
                 () = self.host.clock.sleep_until(wake) => self.look_if_due(),
             }
@@ -290,6 +306,9 @@ impl Loop {
         }
         if mail.resync {
             self.look(true);
+        }
+        if let (true, Some(inbound)) = (mail.answers, &self.inbound) {
+            inbound.rescan();
         }
         for signal in mail.signals {
             match signal {
@@ -433,7 +452,7 @@ impl Loop {
             }
         };
         tokio::select! {
-            () = self.dispatch.drain() => {
+            () = async { self.dispatch.drain().await; while self.workers.join_next().await.is_some() {} } => {
                 tracing::info!("stopped; containers go on as they are");
                 ExitReason::Stopped
             }

@@ -77,6 +77,8 @@ pub enum Trigger {
     Container(ContainerId),
     /// An image or a tag went away: the next regular look is a thorough one.
     Image,
+    /// Images were chosen or made: the desired state is another one.
+    Answers,
     /// The engine takes events from us (again): whatever happened before is unknown, so look at everything.
     EngineUp,
     /// The connection to the engine was lost, or could not be made.
@@ -94,6 +96,7 @@ pub struct Mail {
     pub keys: BTreeMap<Key, BTreeSet<Reason>>,
     pub containers: BTreeSet<ContainerId>,
     pub image: bool,
+    pub answers: bool,
     /// The engine's last word, and whether the connection was lost in between.
     pub engine: Option<Result<(), EngineError>>,
     pub engine_lost: bool,
@@ -105,8 +108,9 @@ pub struct Mail {
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        let Self { keys, containers, image, engine, engine_lost, engine_same, resync, signals } = self;
-        let flags = *image || *engine_lost || *engine_same || *resync || engine.is_some();
+        let Self { keys, containers, image, answers, engine, engine_lost, engine_same, resync, signals } =
+            self;
+        let flags = *image || *answers || *engine_lost || *engine_same || *resync || engine.is_some();
         !flags && keys.is_empty() && containers.is_empty() && signals.is_empty()
     }
 }
@@ -137,6 +141,7 @@ impl Inbox {
                 }
                 Trigger::Container(_) | Trigger::Resync => mail.resync = true,
                 Trigger::Image => mail.image = true,
+                Trigger::Answers => mail.answers = true,
                 Trigger::EngineUp => mail.engine = Some(Ok(())),
                 Trigger::EngineDown(error) => {
                     mail.engine = Some(Err(error));

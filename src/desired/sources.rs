@@ -8,6 +8,7 @@ use super::ident::{ProjectName, ServiceId};
 use super::snapshot::{Commit, HostFacts, Snapshot};
 use super::spec::ServiceSpec;
 use super::tree::{Pin, Pinned, Tree};
+use super::work::answers::Answers;
 use super::{DesiredState, Guard, Loader, Revision, Wanted};
 
 /// Loads one snapshot after the other, each with the sources beside it.
@@ -17,6 +18,7 @@ pub struct SourcesLoader {
     loaders: BTreeMap<String, Loader>,
     /// What the last load made of each service of a repository, to be the same again when nothing changed.
     settled: BTreeMap<(String, ServiceId), Settled>,
+    answers: Arc<Answers>,
 }
 
 /// What a load came to.
@@ -39,6 +41,11 @@ struct Settled {
 }
 
 impl SourcesLoader {
+    /// The images that were chosen or made, from now on.
+    pub fn set_answers(&mut self, answers: Arc<Answers>) {
+        self.answers = answers;
+    }
+
     /// See [`super::load()`]. With several sources each owns its projects: one that two of them define is left as it is. What a source
     /// that could not be read yet defines is unknown, so nothing is removed until then.
     pub fn load(&mut self, snapshot: &Snapshot, host: &HostFacts) -> Loaded {
@@ -56,6 +63,7 @@ impl SourcesLoader {
                 .into_iter()
                 .map(|(file, told)| (format!("{prefix}{file}"), placed(told, &prefix)))
                 .collect();
+            state.answer(&self.answers);
             let mut pins = BTreeSet::new();
             for (id, wanted) in &mut state.services {
                 self.settle(part, &prefix, id, wanted, &mut pins, &mut settled);

@@ -39,11 +39,29 @@ pub trait Api: Send + Sync + 'static {
         let text = format!("`{}` cannot be adopted here", request.project);
         Err(ApiError::new(ApiErrorKind::Conflict, text))
     }
+    /// What there is to say of a kind of work (`images`, `builds`, `jobs`, `artifacts`); `local`: whoever asks may also read what programs printed.
+    async fn work(&self, kind: &str, asked: &WorkQuery, local: bool) -> Result<serde_json::Value, ApiError> {
+        let _ = (asked, local);
+        Err(ApiError::new(ApiErrorKind::NotFound, format!("there is no `{kind}` here")))
+    }
+    /// Takes an operator's word about a kind of work, and returns before it is done.
+    async fn work_order(
+        &self,
+        kind: &str,
+        verb: &str,
+        order: serde_json::Value,
+    ) -> Result<serde_json::Value, ApiError> {
+        let _ = (verb, order);
+        Err(ApiError::new(ApiErrorKind::NotFound, format!("there is no `{kind}` here")))
+    }
     /// Gives a service or a project back as it runs.
     async fn disown(&self, what: &str) -> Result<DisownReport, ApiError> {
         Err(ApiError::new(ApiErrorKind::Conflict, format!("`{what}` cannot be given back here")))
     }
 }
+
+/// What is asked of a kind of work: `?name=shop/nightly&limit=5`.
+pub type WorkQuery = std::collections::BTreeMap<String, String>;
 
 /// An operator's word about one service.
 #[derive(Debug, Clone, PartialEq, Eq)]

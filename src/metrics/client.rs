@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::NON_ALPHANUMERIC;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -16,7 +17,7 @@ use tokio::net::UnixStream;
 use super::adoption::{AdoptRequest, AdoptionReport, DisownReport, DisownRequest};
 use super::api::{
     Accepted, ApiError, ApiErrorKind, Approval, ApproveRequest, Command, HistoryRow, HoldRequest,
-    RollbackRequest, StatusReport, WhyReport,
+    RollbackRequest, StatusReport, WhyReport, WorkQuery,
 };
 use crate::desired::ident::ServiceId;
 
@@ -124,6 +125,31 @@ impl Client {
     /// See [`Client::status`].
     pub async fn disown(&self, what: &str) -> Result<DisownReport, ClientError> {
         self.call(Method::POST, "/v1/disown", &DisownRequest { what: what.to_owned() }).await
+    }
+
+    /// What there is to say of a kind of work.
+    ///
+    /// # Errors
+    /// See [`Client::status`].
+    pub async fn work<T: DeserializeOwned>(&self, kind: &str, asked: &WorkQuery) -> Result<T, ClientError> {
+        let text = |text: &str| percent_encoding::utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs: Vec<String> =
+            asked.iter().map(|(key, value)| format!("{}={}", text(key), text(value))).collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        self.call(Method::GET, &format!("/v1/work/{kind}{mark}{}", pairs.join("&")), &()).await
+    }
+
+    /// An operator's word about a kind of work.
+    ///
+    /// # Errors
+    /// See [`Client::status`].
+    pub async fn work_order<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        verb: &str,
+        order: &(impl Serialize + Sync),
+    ) -> Result<T, ClientError> {
+        self.call(Method::POST, &format!("/v1/work/{kind}/{verb}"), order).await
     }
 
     async fn call<T: DeserializeOwned>(

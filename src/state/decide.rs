@@ -19,6 +19,7 @@ use super::time::{Mono, Now};
 use crate::desired::Wanted;
 use crate::desired::ident::ServiceId;
 use crate::desired::spec::{DriftGroup, RestartPolicy};
+use crate::desired::work::answers::NOT_CHOSEN;
 
 /// Everything a decision may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -333,6 +334,9 @@ impl<'a> Pass<'a> {
         // An error comes first: it is what there is something to do about.
         let first = told.iter().find(|told| told.is_error()).or(told.first());
         let (reason, text) = match first {
+            Some(first) if first.slug == NOT_CHOSEN => {
+                ("ImageNotChosen", format!("left as it is: {}", first.headline()))
+            }
             Some(first) if !first.is_error() => ("NotRunYet", format!("left as it is: {}", first.headline())),
             Some(first) => {
                 ("BrokenFile", format!("left as it is until its file loads: {}", first.headline()))

@@ -135,7 +135,7 @@ proptest! {
         let (state, diagnostics) = load_text(&text);
         let away = key == "on_hosts" || key == "profiles";
         let errors = diagnostics.iter().any(|told| told.is_error());
-        let waits = |wanted: &Wanted| matches!(wanted, Wanted::Frozen(why) if why.iter().any(|told| told.slug == "not-run-yet"));
+        let waits = |wanted: &Wanted| matches!(wanted, Wanted::Frozen(why) if why.iter().any(|told| told.slug == "not-run-yet" || told.slug == "image-not-chosen"));
         let later = ["build", "image_policy", "rollout"].contains(&key.as_str()) && state.services.values().any(waits);
         prop_assert!(errors || away || later || spec_of(&state).is_some(), "nothing said of {key} = {value}");
         for told in &diagnostics {

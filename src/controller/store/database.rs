@@ -38,11 +38,21 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// What is remembered of work beside services. It came later than the others, and a program that does not know it does not miss it:
+/// so it needs no other version of the schema.
+const NOTES: &str = "
+    CREATE TABLE IF NOT EXISTS note (
+        kind TEXT NOT NULL, key TEXT NOT NULL, format INTEGER NOT NULL, body TEXT NOT NULL, checksum TEXT NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// They can be prepared only where every table has every column.
-const QUERIES: [&str; 3] = [
+const QUERIES: [&str; 4] = [
     "SELECT service, format, body, checksum FROM record",
     "SELECT id, service, format, body, checksum FROM history",
     "SELECT id, at, service, format, body, checksum, reason FROM damaged",
+    "SELECT kind, key, format, body, checksum FROM note",
 ];
 
 /// An empty database in memory, for a store that has no file.
@@ -75,6 +85,7 @@ fn make_tables(connection: &Connection, instance: &str) -> rusqlite::Result<()> 
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     connection.execute_batch(TABLES)?;
+    connection.execute_batch(NOTES)?;
     connection.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![INSTANCE, instance])?;
     connection.execute_batch("COMMIT")
 }
@@ -120,6 +131,7 @@ pub(super) fn open(dir: &Path, instance: &str) -> Result<Connection, StoreError>
     if verdict != "ok" {
         return Err(StoreError::corrupt(path, verdict));
     }
+    connection.execute_batch(NOTES).map_err(|source| StoreError::database("write to", path, source))?;
     for query in QUERIES {
         connection.prepare(query).map_err(failed)?;
     }

@@ -14,6 +14,7 @@
 mod database;
 mod dir;
 mod error;
+mod notes;
 mod records;
 mod row;
 
@@ -26,6 +27,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 pub use error::{StoreError, StoreErrorKind};
+pub use notes::{Note, decoded};
 pub use row::Row;
 
 use super::clock;

@@ -20,10 +20,8 @@ pub(super) fn built(services: &[&Settled], works: &mut Works) -> BTreeMap<Servic
     for service in services {
         let Some((name, place)) = &service.untagged else { continue };
         let (Some(build), Some(spec)) = (images.get(name), service.spec()) else { continue };
-        let why =
-            format!("its image is made by builds.{}, and this version does not build images", build.name);
+        let why = format!("its image is made by builds.{}, and was not built", build.name);
         let told = not_chosen(&service.id, place.clone(), &why);
-        works.not_run.push(told.clone());
         let image = ImageSource::Built(build.clone());
         works.chosen.insert(service.id.clone(), Arc::new(Chosen { spec: spec.clone(), image }));
         found.insert(service.id.clone(), told);

@@ -1,6 +1,7 @@
 //! What a desired state holds beside services, networks and volumes: jobs, builds, artifacts, whom to tell, and how images are
 //! chosen. Typed, valid by construction, and in canonical form like [`super::spec`].
 
+pub mod answers;
 mod artifact;
 mod build;
 mod image;
@@ -69,8 +70,8 @@ pub struct Works {
     pub builds: BTreeMap<WorkId, Work<BuildSpec>>,
     pub artifacts: BTreeMap<WorkId, Work<ArtifactSpec>>,
     pub notify: BTreeMap<WorkId, Work<NotifySpec>>,
-    /// Services whose image is not said but chosen, or which switch in a way that this version cannot. They are frozen among the services,
-    /// and this is what is wanted of them.
+    /// Services whose image is not said but chosen or made. They are frozen among the services until [`answers`] puts their image in, and this
+    /// is what is wanted of them.
     pub chosen: BTreeMap<super::ident::ServiceId, Arc<Chosen>>,
     /// What this version does not run, one warning at each place. Part of no file's faults: the files are right.
     pub not_run: Vec<Diagnostic>,

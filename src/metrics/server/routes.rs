@@ -16,7 +16,7 @@ use crate::desired::ident::ServiceId;
 use crate::metrics::Metrics;
 use crate::metrics::adoption::DisownRequest;
 use crate::metrics::api::{
-    Api, ApiError, ApiErrorKind, Approval, ApproveRequest, Command, HoldRequest, RollbackRequest,
+    Api, ApiError, ApiErrorKind, Approval, ApproveRequest, Command, HoldRequest, RollbackRequest, WorkQuery,
 };
 
 /// Which listener a request came in by.
@@ -58,6 +58,9 @@ enum Route {
     Adopt,
     Disown,
     Webhook(Kind),
+    /// A kind of work: images, builds, jobs, artifacts.
+    Work(String),
+    WorkOrder(String, String),
 }
 
 #[derive(Clone, Copy)]
@@ -84,6 +87,8 @@ impl Route {
             ["v1", "adopt"] => Self::Adopt,
             ["v1", "disown"] => Self::Disown,
             ["v1", "webhook", kind] => Self::Webhook(Kind::of(kind)?),
+            ["v1", "work", kind] => Self::Work((*kind).to_owned()),
+            ["v1", "work", kind, verb] => Self::WorkOrder((*kind).to_owned(), (*verb).to_owned()),
             ["v1", "services", project, service] => Self::Why(ServiceId::new(project, service)?),
             ["v1", "services", project, service, verb] => {
                 let verb = match *verb {
@@ -103,7 +108,13 @@ impl Route {
     fn writes(&self) -> bool {
         matches!(
             self,
-            Self::Order(..) | Self::Approve | Self::Sync | Self::Adopt | Self::Disown | Self::Webhook(_)
+            Self::Order(..)
+                | Self::Approve
+                | Self::Sync
+                | Self::Adopt
+                | Self::Disown
+                | Self::Webhook(_)
+                | Self::WorkOrder(..)
         )
     }
 }
@@ -195,7 +206,12 @@ impl Routes {
                 let (service, limit) = history_query(query.unwrap_or_default())?;
                 json(&self.api.history(service.as_ref(), limit).await?)
             }
+            Route::Work(kind) => {
+                let asked = work_query(query.unwrap_or_default())?;
+                json(&self.api.work(&kind, &asked, origin == Origin::Local).await?)
+            }
             Route::Index
+            | Route::WorkOrder(..)
             | Route::Order(..)
             | Route::Approve
             | Route::Sync
@@ -210,6 +226,10 @@ impl Routes {
         let accepted = match route {
             Route::Order(service, verb) => self.api.command(&service, command(verb, &body)?).await?,
             Route::Approve => self.api.approve(&parse::<Approval>(&body)?.token).await?,
+            Route::WorkOrder(kind, verb) => {
+                let order = parse::<serde_json::Value>(&body)?;
+                return json(&self.api.work_order(&kind, &verb, order).await?);
+            }
             Route::Adopt => return json(&self.api.adopt(&parse(&body)?).await?),
             Route::Disown => return json(&self.api.disown(&parse::<DisownRequest>(&body)?.what).await?),
             _ => self.api.sync().await?,
@@ -272,6 +292,22 @@ fn history_query(query: &str) -> Result<(Option<ServiceId>, usize), ApiError> {
         }
     }
     Ok((service, limit))
+}
+
+fn work_query(query: &str) -> Result<WorkQuery, ApiError> {
+    let decoded = |text: &str| {
+        let text = percent_encoding::percent_decode_str(text).decode_utf8();
+        text.map(std::borrow::Cow::into_owned)
+            .map_err(|_| ApiError::new(ApiErrorKind::Invalid, "what is asked for is not UTF-8".to_owned()))
+    };
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decoded(key)?, decoded(value)?))
+        })
+        .collect()
 }
 
 fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {

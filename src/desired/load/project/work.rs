@@ -15,6 +15,7 @@ use crate::desired::objects::{Object, Objects};
 use crate::desired::redact;
 use crate::desired::spec::{ServiceSpec, SourcePlace, Switch};
 use crate::desired::variables::ObjectScope;
+use crate::desired::work::answers::NOT_CHOSEN;
 use crate::desired::work::{Chosen, ImageSource, JobSpec, Trigger, Work, WorkId};
 
 /// Keys whose texts may hold what is known only when an image is built.
@@ -35,7 +36,6 @@ impl Loading<'_> {
         let (jobs, builds) = (places(&objects.jobs), places(&objects.builds));
         for (name, object) in &objects.jobs {
             let Some(making) = self.job(name, object, facts) else { continue };
-            self.not_run("jobs", name, object, "this version does not run jobs");
             let id = making.id.clone();
             let work = self.made(making, facts, false, |id, table, context, told| {
                 convert::job(id, table, &jobs, context, told)
@@ -47,14 +47,12 @@ impl Loading<'_> {
         for (name, object) in &objects.builds {
             let levels = facts.scope.levels.iter().map(|level| &level.build_defaults);
             let Some(making) = self.making("build", name, object, levels, facts) else { continue };
-            self.not_run("builds", name, object, "this version does not build images");
             let id = making.id.clone();
             let work = self.made(making, facts, true, convert::build);
             self.works.builds.insert(id, placed(work, |spec, source| spec.source = source));
         }
         for (name, object) in &objects.artifacts {
             let Some(making) = self.making("artifact", name, object, [].into_iter(), facts) else { continue };
-            self.not_run("artifacts", name, object, "this version does not put artifacts onto the host");
             let id = making.id.clone();
             let work = self.made(making, facts, false, |id, table, context, told| {
                 convert::artifact(id, table, &builds, context, told)
@@ -253,26 +251,33 @@ impl Loading<'_> {
             place
         };
         let (place, why) = match &image {
-            ImageSource::Policy(_) => (at(&["image_policy"]), "this version does not follow tags"),
-            ImageSource::Build(_) => (at(&["build"]), "this version does not build images"),
-            ImageSource::Built(_) => (at(&["image"]), "this version does not build images"),
-            ImageSource::Said if spec.policy.rollout.switch == Switch::Alias => {
-                (at(&["rollout", "switch"]), "this version does not move names from one set to another")
+            _ if spec.policy.rollout.switch == Switch::Alias => {
+                let why = "this version does not move names from one set to another";
+                let told = not_run(&draft.id, at(&["rollout", "switch"]), why);
+                draft.frozen.push(told.clone());
+                self.works.not_run.push(told);
+                return;
             }
+            ImageSource::Policy(_) => (at(&["image_policy"]), "no tag was chosen"),
+            ImageSource::Build(_) => (at(&["build"]), "its image was not built"),
+            ImageSource::Built(_) => (at(&["image"]), "its image was not built"),
             ImageSource::Said => return,
         };
-        let told = not_chosen(&draft.id, place, why);
-        draft.frozen.push(told.clone());
-        self.works.not_run.push(told);
+        draft.frozen.push(not_chosen(&draft.id, place, why));
         self.works.chosen.insert(draft.id.clone(), Arc::new(Chosen { spec: spec.clone(), image }));
     }
 }
 
 /// Why a service is left as it is although its files are right.
-pub(in crate::desired::load) fn not_chosen(id: &ServiceId, place: Span, why: &str) -> Diagnostic {
+fn not_run(id: &ServiceId, place: Span, why: &str) -> Diagnostic {
     let message = format!("services.{} stays as it is: {why} yet", id.service);
     Diagnostic::warning("not-run-yet", place, message, "read and checked, and not acted on")
-        .help("until then: write an image with its tag")
+}
+
+/// Why a service waits although its files are right.
+pub(in crate::desired::load) fn not_chosen(id: &ServiceId, place: Span, why: &str) -> Diagnostic {
+    let message = format!("services.{} stays as it is: {why} yet", id.service);
+    Diagnostic::warning(NOT_CHOSEN, place, message, "waits for its image")
 }
 
 /// The way from a job along `after` back to itself.
