@@ -42,8 +42,8 @@ Examples:
   evenkeel apply --timeout 5m --json
   evenkeel apply --allow-removals  also remove what the guard would hold back
 
-Ends with 0 when all is as wanted, 1 on errors, 3 when a revision failed and was put back, 4 when a guard, a hold or a pause
-kept something from being done or a saved plan does not hold any more, 5 when the time was up.")]
+Ends with 0 when all is as wanted, 1 on errors, 3 when a revision failed and was put back, 4 when a guard, a hold, a pause or a
+closed window kept something from being done or a saved plan does not hold any more, 5 when the time was up.")]
 pub struct ApplyArgs {
     /// Only these, with what they need (`project/service`, or `service` where that is clear); or one file with a saved plan
     services: Vec<String>,
@@ -346,7 +346,10 @@ fn daemon_code(report: &StatusReport, settled: bool) -> i32 {
     let kept = |row: &ServiceStatus| {
         matches!(
             row.condition.kind,
-            ConditionKind::Held | ConditionKind::Paused | ConditionKind::AwaitingApproval
+            ConditionKind::Held
+                | ConditionKind::Paused
+                | ConditionKind::AwaitingApproval
+                | ConditionKind::AwaitingWindow
         )
     };
     let held = report.services.iter().any(kept);

@@ -64,6 +64,7 @@ pub(super) fn host_facts(settings: &Settings, facts: Option<&EngineFacts>) -> Ho
         engine_version: facts.map(|facts| facts.version.clone()),
         platform: Some(platform(facts)),
         home: std::env::var("HOME").ok().filter(|home| !home.is_empty()),
+        timezone: jiff::tz::TimeZone::system().iana_name().map(str::to_owned),
         provided: settings.secrets_dir.to_string_lossy().into_owned(),
         answers: Answers::default(),
     }
@@ -215,7 +216,8 @@ async fn one(
                 id,
                 owner: &settings.instance,
                 desired: wanted.as_ref(),
-                paused: wish.paused(id, wanted.as_ref()),
+                paused: wish.paused(id, wanted.as_ref(), now.wall),
+                window: wish.window(id),
                 removal: Removal::Held("nobody removes it: no daemon runs"),
                 observed: &observed,
                 record: &record,

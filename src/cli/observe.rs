@@ -58,12 +58,14 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
     let state = std::path::absolute(&settings.state).unwrap_or_else(|_| settings.state.clone());
     let state = state.to_string_lossy();
     let home = std::env::var("HOME").ok().filter(|home| !home.is_empty());
+    let timezone = look::host_facts(settings, None).timezone;
     let observer = Observer {
         engine: &*engine,
         instance: &settings.instance,
         host: &settings.host,
         root: &root,
         home: home.as_deref(),
+        timezone: timezone.as_deref(),
         state: &state,
         repositories: sources::repositories(&settings.sources),
         provided: &provided,

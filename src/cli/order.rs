@@ -326,7 +326,10 @@ pub(super) fn exit_code(kind: ConditionKind) -> i32 {
             code::OK
         }
         ConditionKind::RolledBack => code::ROLLED_BACK,
-        ConditionKind::Orphaned | ConditionKind::Paused | ConditionKind::AwaitingApproval => code::REFUSED,
+        ConditionKind::Orphaned
+        | ConditionKind::Paused
+        | ConditionKind::AwaitingApproval
+        | ConditionKind::AwaitingWindow => code::REFUSED,
         ConditionKind::Progressing | ConditionKind::Waiting => code::TIMED_OUT,
         ConditionKind::Degraded | ConditionKind::Failed | ConditionKind::Frozen => code::ERROR,
     }

@@ -202,6 +202,7 @@ fn words(action: ServiceAction) -> (char, &'static str, anstyle::Style) {
         ServiceAction::Held => ('!', "held", out::CHANGE),
         ServiceAction::Paused => ('!', "paused", out::CHANGE),
         ServiceAction::AwaitingApproval => ('!', "waits for approval", out::CHANGE),
+        ServiceAction::AwaitingWindow => ('!', "waits for its window", out::CHANGE),
         ServiceAction::Kept => ('!', "kept, though no file wants it", out::CHANGE),
         ServiceAction::Refused => ('!', "removal waits for consent", out::BAD),
         ServiceAction::Blocked => ('!', "blocked", out::BAD),
@@ -222,7 +223,10 @@ fn service(plan: &ServicePlan, width: usize) {
     let told = matches!(plan.action, ServiceAction::None) || plan.condition.is_none();
     if let (false, Some(condition)) = (told, &plan.condition) {
         // What is paused is so now; the others end so when the steps are taken.
-        let now = matches!(plan.action, ServiceAction::Paused | ServiceAction::AwaitingApproval);
+        let now = matches!(
+            plan.action,
+            ServiceAction::Paused | ServiceAction::AwaitingApproval | ServiceAction::AwaitingWindow
+        );
         let then = if now { "" } else { "then " };
         say!("    {then}{}: {}", super::show::word(condition), one_line(&condition.message));
     }
@@ -277,6 +281,7 @@ fn summary(report: &PlanReport) -> String {
         Action::Held,
         Action::Paused,
         Action::AwaitingApproval,
+        Action::AwaitingWindow,
         Action::Kept,
         Action::Refused,
         Action::Blocked,

@@ -108,7 +108,8 @@ pub(super) fn style(kind: ConditionKind) -> anstyle::Style {
         | ConditionKind::Waiting
         | ConditionKind::Held
         | ConditionKind::Paused
-        | ConditionKind::AwaitingApproval => out::CHANGE,
+        | ConditionKind::AwaitingApproval
+        | ConditionKind::AwaitingWindow => out::CHANGE,
         ConditionKind::Degraded
         | ConditionKind::RolledBack
         | ConditionKind::Failed

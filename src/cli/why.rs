@@ -95,11 +95,17 @@ fn show(report: &WhyReport, now: Timestamp) {
     }
     if let Some(waiting) = &report.awaiting {
         let which = revision(Some(waiting.number), Some(&waiting.revision));
-        fact("awaits", format_args!("approval of {which} {} (since {})", waiting.image, waiting.since));
+        let what = if waiting.window { "its window for" } else { "approval of" };
+        fact("awaits", format_args!("{what} {which} {} (since {})", waiting.image, waiting.since));
         fact("", one_line(&waiting.cause));
         fact(
             "",
-            format_args!("to agree: evenkeel approve {} --revision {}", status.service, waiting.revision),
+            format_args!(
+                "{}: evenkeel approve {} --revision {}",
+                if waiting.window { "sooner" } else { "to agree" },
+                status.service,
+                waiting.revision
+            ),
         );
     }
     for hook in &report.hooks {

@@ -59,7 +59,7 @@ pub enum ApplyOutcome {
     Converged,
     /// A revision failed and was put back.
     RolledBack,
-    /// A guard, a hold or a pause kept something from being done.
+    /// A guard, a hold, a pause, a closed window or a missing approval kept something from being done.
     Refused,
     /// The deadline passed first. What was begun goes on at the next `apply`, or in the daemon.
     TimedOut,
@@ -223,7 +223,7 @@ fn outcome(
         ApplyOutcome::RolledBack
     } else if any(&[Kind::Degraded]) {
         ApplyOutcome::Failed
-    } else if refused || any(&[Kind::Held, Kind::Paused]) {
+    } else if refused || any(&[Kind::Held, Kind::Paused, Kind::AwaitingApproval, Kind::AwaitingWindow]) {
         ApplyOutcome::Refused
     } else {
         ApplyOutcome::Converged

@@ -25,7 +25,9 @@ pub async fn network(host: &Host, name: &str) -> PassReport {
     let decision = match wish.state.networks.get(name) {
         Some(spec) => wanted_network(host, &wish, spec).await,
         None => match unwanted_network(host, &wish, name).await {
-            Ok(Unwanted::Decided(decision)) => Ok(paused(decision, wish.state.pauses.unwanted())),
+            Ok(Unwanted::Decided(decision)) => {
+                Ok(paused(decision, wish.state.pauses.unwanted(host.clock.now().wall.0)))
+            }
             Ok(Unwanted::Gone) => {
                 host.board.forget_object(&key);
                 return report(PassEnd::Settled, PassResult::Noop);
@@ -47,7 +49,7 @@ pub async fn volume(host: &Host, name: &str) -> PassReport {
         return report(PassEnd::Settled, PassResult::Noop);
     };
     let observed = host.engine.volume(name).await;
-    let why = wish.state.pauses.project(&spec.project);
+    let why = wish.state.pauses.project(&spec.project, host.clock.now().wall.0);
     let decision = observed.map(|observed| paused(decide_volume(spec, observed.as_ref(), &host.owner), why));
     conclude(host, &key, decision).await
 }
@@ -67,9 +69,10 @@ async fn wanted_network(host: &Host, wish: &Wish, spec: &NetworkSpec) -> Result<
     let attached =
         |row: &&ContainerSummary| observed.iter().any(|network| network.containers.contains(&row.id));
     let services: BTreeSet<ServiceId> = rows.iter().filter(attached).filter_map(own_service).collect();
-    let pauses = &wish.state.pauses;
+    let (pauses, now) = (&wish.state.pauses, host.clock.now().wall.0);
     // To make it anew is to touch every container on it.
-    let why = pauses.project(&spec.project).or_else(|| services.iter().find_map(|id| pauses.of(id)));
+    let why =
+        pauses.project(&spec.project, now).or_else(|| services.iter().find_map(|id| pauses.of(id, now)));
     Ok(paused(decide_network(spec, &observed, &members, &host.owner), why))
 }
 
@@ -128,7 +131,7 @@ pub(super) async fn is_referenced(host: &Host, name: &str) -> Result<bool, Engin
 /// Tells where the object stands, and takes the steps.
 async fn conclude(host: &Host, key: &Key, decision: Result<ObjectDecision, EngineError>) -> PassReport {
     let started = host.clock.now().mono;
-    let ObjectDecision { plan, condition } = match decision {
+    let ObjectDecision { plan, condition, again } = match decision {
         Ok(decision) => decision,
         Err(error) => {
             tracing::debug!(%key, %error, "could not look");
@@ -146,7 +149,8 @@ async fn conclude(host: &Host, key: &Key, decision: Result<ObjectDecision, Engin
         wake_dependents(host, key);
     }
     if plan.is_empty() {
-        return finish(host, started, report(PassEnd::Settled, PassResult::Noop));
+        let end = again.map_or(PassEnd::Settled, |at| PassEnd::At(host.clock.now().at(at)));
+        return finish(host, started, report(end, PassResult::Noop));
     }
     let executor = Executor {
         engine: &host.engine,

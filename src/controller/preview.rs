@@ -93,6 +93,8 @@ pub enum ServiceAction {
     Paused,
     /// Nothing until somebody approves the revision.
     AwaitingApproval,
+    /// Nothing until the window opens.
+    AwaitingWindow,
     /// Nothing: it is not wanted, and kept.
     Kept,
     /// Nothing until someone consents to its removal.
@@ -337,6 +339,9 @@ impl View<'_> {
                 _ if condition.is_some_and(|condition| condition.kind == ConditionKind::Paused) => {
                     ServiceAction::Paused
                 }
+                _ if condition.is_some_and(|condition| condition.kind == ConditionKind::AwaitingWindow) => {
+                    ServiceAction::AwaitingWindow
+                }
                 _ if removes => ServiceAction::Remove,
                 _ if condition.is_some_and(|condition| condition.reason == "Protected") => {
                     ServiceAction::Kept
@@ -391,6 +396,7 @@ fn idle(wanted: &Wanted, record: &Record, condition: Option<&Condition>) -> Serv
         }
         (Wanted::Frozen(_), _) => ServiceAction::Frozen,
         (_, Some(ConditionKind::AwaitingApproval)) => ServiceAction::AwaitingApproval,
+        (_, Some(ConditionKind::AwaitingWindow)) => ServiceAction::AwaitingWindow,
         (Wanted::Run(_), _) if record.hold.is_some() => ServiceAction::Held,
         (Wanted::Run(_), Some(kind)) if settled(kind) => ServiceAction::None,
         (Wanted::Run(_), Some(_)) => ServiceAction::Blocked,

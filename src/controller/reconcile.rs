@@ -224,7 +224,8 @@ impl Pass<'_> {
             owner: &self.host.owner,
             desired,
             removal: held.as_ref().map_or(Removal::Allowed, |held| Removal::Held(&held.text)),
-            paused: wish.paused(self.id, desired),
+            paused: wish.paused(self.id, desired, now.wall),
+            window: wish.window(self.id),
             observed: &observed,
             record: &cell.record,
             memo: &cell.memo,
@@ -272,6 +273,7 @@ impl Pass<'_> {
             ConditionKind::Held
                 | ConditionKind::Paused
                 | ConditionKind::AwaitingApproval
+                | ConditionKind::AwaitingWindow
                 | ConditionKind::Frozen
                 | ConditionKind::Orphaned
         );

@@ -3,6 +3,7 @@
 //! The loop itself does no engine call and no pass; what takes time runs beside it and reports back. So it always hears the
 //! next signal, and `/healthz` can tell from its turning that it lives.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::sources::SourceBoard;
 use super::takeover;
 use super::trigger::{Key, Mail, Signal};
 use super::works::Worker;
+use crate::desired::ident::ProjectName;
 use crate::engine::{EngineError, Observe};
 use crate::metrics::api::EngineStatus;
 use crate::state::time::Mono;
@@ -156,6 +158,7 @@ impl Daemon {
             relists: JoinSet::new(),
             relist_at: now.after(RELIST_MS),
             resync_at: now.after(jitter(resync_ms)),
+            project_looks: BTreeMap::new(),
             thorough: Thorough::default(),
             first_look: FirstLook::Before,
             workers: JoinSet::new(),
@@ -215,6 +218,8 @@ struct Loop {
     relists: JoinSet<Result<Relist, EngineError>>,
     relist_at: Mono,
     resync_at: Mono,
+    /// When the services of projects that say so are looked at next, and how often that is.
+    project_looks: BTreeMap<ProjectName, (u64, Mono)>,
     thorough: Thorough,
     first_look: FirstLook,
     workers: JoinSet<()>,
@@ -264,7 +269,8 @@ impl Loop {
 
     fn next_wake(&self) -> Mono {
         let due = if self.may_pass() { self.dispatch.next_due() } else { None };
-        let regular = self.relist_at.min(self.resync_at);
+        let projects = self.project_looks.values().map(|(_, at)| *at);
+        let regular = projects.fold(self.relist_at.min(self.resync_at), Mono::min);
         due.map_or(regular, |due| due.min(regular))
     }
 
@@ -285,7 +291,51 @@ impl Loop {
         if was_unread && self.host.wish().is_some() && self.engine == Engine::Up {
             self.look(true);
         }
+        self.keep_intervals();
         takeover::refresh_guard(&self.host);
+    }
+
+    /// How often the whole host is looked at: what the files say, else the daemon's own setting.
+    fn resync_ms(&self) -> u64 {
+        let said = self.host.wish().and_then(|wish| wish.state.intervals.everywhere);
+        said.unwrap_or(self.resync_ms)
+    }
+
+    /// Brings the times of the next regular looks to what the files say of them now.
+    fn keep_intervals(&mut self) {
+        let Some(wish) = self.host.wish() else { return };
+        let now = self.now();
+        self.resync_at = self.resync_at.min(now.after(jitter(self.resync_ms())));
+        // What is looked at as often with the whole host needs no look of its own.
+        let host = self.resync_ms();
+        let own = |project: &ProjectName| {
+            wish.state.intervals.projects.get(project).copied().filter(|ms| *ms < host)
+        };
+        self.project_looks.retain(|project, (ms, _)| own(project) == Some(*ms));
+        let wanted = wish.state.intervals.projects.keys();
+        for (project, ms) in wanted.filter_map(|project| Some((project, own(project)?))) {
+            let next = (ms, now.after(jitter(ms)));
+            self.project_looks.entry(project.clone()).or_insert(next);
+        }
+    }
+
+    /// Looks at everything of the projects whose time has come.
+    fn look_at_projects(&mut self, now: Mono) {
+        let due: Vec<ProjectName> = self
+            .project_looks
+            .iter()
+            .filter(|(_, (_, at))| now >= *at)
+            .map(|(project, _)| project.clone())
+            .collect();
+        let Some(wish) = self.host.wish().filter(|_| !due.is_empty()) else { return };
+        for project in &due {
+            if let Some((ms, at)) = self.project_looks.get_mut(project) {
+                *at = now.after(jitter(*ms));
+            }
+        }
+        for key in wish.keys_of(&due) {
+            self.dispatch.add(key, Reason::Resync);
+        }
     }
 
     async fn deliver(&mut self, mail: Mail) -> Option<Signal> {
@@ -345,8 +395,9 @@ impl Loop {
 
     fn look_if_due(&mut self) {
         let now = self.now();
+        self.look_at_projects(now);
         if now >= self.resync_at {
-            self.resync_at = now.after(jitter(self.resync_ms));
+            self.resync_at = now.after(jitter(self.resync_ms()));
             self.thorough.looks += 1;
             let thorough = self.thorough.looks >= THOROUGH_EVERY;
             self.look(thorough);

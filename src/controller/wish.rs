@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::trigger::Key;
 use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
 use crate::desired::spec::{MountSource, NetworkMode, ServiceSpec};
-use crate::desired::{DesiredState, Wanted};
+use crate::desired::timing::Window;
+use crate::desired::{DesiredState, Paused, Wanted};
 use crate::state::guard::QUIET_MS;
 use crate::state::record::Record;
-use crate::state::time::Mono;
+use crate::state::time::{Mono, Timestamp};
 
 /// One desired state, from the moment it was taken over until the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl Wish {
     pub fn after(mut state: DesiredState, since: Mono, before: Option<&Self>) -> Self {
         if let Some(before) = before {
             state.pauses.stand(&before.state.pauses, state.broken.keys());
+            state.windows.stand(&before.state.windows, state.broken.keys());
         }
         let mut projects = BTreeMap::new();
         for services in by_project(&state) {
@@ -97,13 +99,20 @@ impl Wish {
         Some(Cow::Owned(Wanted::Frozen(problems.clone())))
     }
 
-    /// Where the files say that this service is to be left as it is.
+    /// Where the files say that this service is to be left as it is, at this instant.
     #[must_use]
-    pub fn paused(&self, id: &ServiceId, wanted: Option<&Wanted>) -> Option<&str> {
+    pub fn paused(&self, id: &ServiceId, wanted: Option<&Wanted>, now: Timestamp) -> Option<Paused<'_>> {
+        let pauses = &self.state.pauses;
         match wanted {
-            Some(_) => self.state.pauses.of(id),
-            None => self.state.pauses.unwanted().or_else(|| self.state.pauses.project(&id.project)),
+            Some(_) => pauses.of(id, now.0),
+            None => pauses.unwanted(now.0).or_else(|| pauses.project(&id.project, now.0)),
         }
+    }
+
+    /// When roll-outs of this service may begin.
+    #[must_use]
+    pub fn window(&self, id: &ServiceId) -> Option<&Window> {
+        self.state.windows.of(&id.project, self.state.projects.contains(&id.project))
     }
 
     /// Services that must look again when this changed.
@@ -122,11 +131,23 @@ impl Wish {
         networks.chain(volumes).chain(self.state.services.keys().cloned().map(Key::Service))
     }
 
+    /// Every key of these projects.
+    pub fn keys_of<'a>(&'a self, projects: &'a [ProjectName]) -> impl Iterator<Item = Key> + 'a {
+        self.keys().filter(|key| {
+            let project = match key {
+                Key::Service(id) => Some(&id.project),
+                Key::Network(name) => self.state.networks.get(name).map(|spec| &spec.project),
+                Key::Volume(name) => self.state.volumes.get(name).map(|spec| &spec.project),
+            };
+            project.is_some_and(|project| projects.contains(project))
+        })
+    }
+
     /// The keys for which this state says something else than `before`, in either direction.
     #[must_use]
     pub fn changed(&self, before: Option<&Self>) -> BTreeSet<Key> {
         let Some(before) = before else { return self.keys().collect() };
-        if before.state.pauses != self.state.pauses {
+        if before.state.pauses != self.state.pauses || before.state.windows != self.state.windows {
             return self.keys().chain(before.keys()).collect();
         }
         let mut keys = BTreeSet::new();

@@ -10,6 +10,7 @@ use globset::Glob;
 use super::diagnostic::{Diagnostic, Span};
 use super::files::items;
 use super::node::{Node, Table};
+use super::pauses::Pause;
 use super::snapshot::HostFacts;
 use super::suggest::nearest;
 
@@ -56,9 +57,9 @@ impl Fleet {
     }
 
     /// Where it is said that this host is to be left as it is.
-    pub fn paused(&self) -> Option<String> {
+    pub fn paused(&self) -> Option<Pause> {
         let place = self.host()?.paused.as_ref()?;
-        Some(format!("{}, hosts.{}", place.file, self.name))
+        Some(Pause::at(format!("{}, hosts.{}", place.file, self.name)))
     }
 
     /// Does `on_hosts` mean this host? Any selector may match, and none that begins with `!`.

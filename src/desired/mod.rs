@@ -29,6 +29,7 @@ pub mod snapshot;
 mod sources;
 pub mod spec;
 pub mod suggest;
+pub mod timing;
 mod toplevel;
 pub mod tree;
 mod variables;
@@ -38,7 +39,7 @@ pub mod write;
 pub use filename::FileName;
 pub use files::{FLEET, hosts, state_files};
 pub use load::{Loader, load};
-pub use pauses::Pauses;
+pub use pauses::{Pause, Paused, Pauses};
 pub use sources::{Loaded, SourcesLoader};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,7 @@ use hash::SpecHash;
 use ident::{ProjectName, ServiceId};
 use provided::{Credential, Provided, ProvidedId};
 use spec::{NetworkSpec, ServiceSpec, VolumeSpec};
+use timing::{Intervals, Windows};
 use work::Works;
 
 /// What is wanted of one service.
@@ -98,6 +100,10 @@ pub struct DesiredState {
     pub broken: BTreeMap<String, Vec<Diagnostic>>,
     pub guard: Guard,
     pub pauses: Pauses,
+    /// `[policy.window]`: when roll-outs begin.
+    pub windows: Windows,
+    /// `[policy] interval`: how often is looked at what a project has.
+    pub intervals: Intervals,
     /// Secrets and configs that the files declare.
     pub provided: BTreeMap<ProvidedId, Provided>,
     /// Logins by host.
@@ -115,8 +121,19 @@ pub struct Guard {
     /// `[policy.prune] containers = false`: what left the files is kept and reported.
     pub prune_containers: bool,
     pub prune_networks: bool,
+    /// `[policy.prune] images`; `None`: nothing is said of them.
+    pub images: Option<PruneImages>,
     /// `unmanaged = "report"`: tell of containers that are not evenkeel's.
     pub report_unmanaged: bool,
+}
+
+/// `[policy.prune] images = { keep = 2, older_than = "72h" }`: which images of what ran before may go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PruneImages {
+    /// Revisions of each service whose images stay besides the good one.
+    pub keep: Option<u32>,
+    /// Younger ones stay in any case. Milliseconds.
+    pub older_than_ms: Option<u64>,
 }
 
 impl Default for Guard {
@@ -126,6 +143,7 @@ impl Default for Guard {
             allow_empty: false,
             prune_containers: true,
             prune_networks: true,
+            images: None,
             report_unmanaged: false,
         }
     }

@@ -132,6 +132,8 @@ pub struct HostFacts {
     pub platform: Option<Platform>,
     /// Home of the user the controller runs as, for `~` in bind sources.
     pub home: Option<String>,
+    /// The host's own time zone, an IANA name: in it schedules are read that name none. `None`: UTC.
+    pub timezone: Option<String>,
     /// Where on this host the files of secrets and configs lie.
     pub provided: String,
     /// What has been found out about the secrets and configs.

@@ -9,7 +9,7 @@ use super::snapshot::{Commit, HostFacts, Snapshot};
 use super::spec::ServiceSpec;
 use super::tree::{Pin, Pinned, Tree};
 use super::work::answers::Answers;
-use super::{DesiredState, Guard, Loader, Revision, Wanted};
+use super::{DesiredState, Guard, Loader, PruneImages, Revision, Wanted};
 
 /// Loads one snapshot after the other, each with the sources beside it.
 #[derive(Debug, Default)]
@@ -228,6 +228,8 @@ fn join(mut one: DesiredState, mut other: DesiredState) -> DesiredState {
         broken,
         guard,
         pauses,
+        windows,
+        intervals,
         provided,
         credentials,
         works,
@@ -236,6 +238,8 @@ fn join(mut one: DesiredState, mut other: DesiredState) -> DesiredState {
     one.pauses.everywhere = one.pauses.everywhere.or(pauses.everywhere);
     one.pauses.projects.extend(pauses.projects);
     one.pauses.services.extend(pauses.services);
+    one.windows.join(windows);
+    one.intervals.join(intervals);
     services.into_iter().for_each(|(id, wanted)| {
         one.services.entry(id).or_insert(wanted);
     });
@@ -277,6 +281,13 @@ fn stricter(one: &Guard, other: &Guard) -> Guard {
         allow_empty: one.allow_empty && other.allow_empty,
         prune_containers: one.prune_containers && other.prune_containers,
         prune_networks: one.prune_networks && other.prune_networks,
+        images: match (one.images, other.images) {
+            (Some(one), Some(other)) => Some(PruneImages {
+                keep: one.keep.max(other.keep),
+                older_than_ms: one.older_than_ms.max(other.older_than_ms),
+            }),
+            (one, other) => one.or(other),
+        },
         report_unmanaged: one.report_unmanaged || other.report_unmanaged,
     }
 }

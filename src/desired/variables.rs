@@ -11,8 +11,10 @@ use super::fleet::Fleet;
 use super::ident::ProjectName;
 use super::interpolate::{self, Lookup, Scope};
 use super::node::{Node, Table, Value};
+use super::pauses::Pause;
 use super::snapshot::HostFacts;
 use super::spec::{DriftAction, DriftGroup, DriftPolicy};
+use super::timing::{self, Window};
 
 /// What the files of one project say that holds for it and for the folders below.
 #[derive(Debug, Default, PartialEq)]
@@ -74,10 +76,35 @@ impl<'a> ProjectScope<'a> {
         self.levels.iter().find_map(|level| level.policy.get(key)).map(|entry| &entry.value)
     }
 
-    /// What `[policy]` says of `paused`, if it says something: where, when that is yes.
-    pub fn paused(&self) -> Option<Option<String>> {
-        let node = self.policy("paused")?;
-        Some((node.value == Value::Boolean(true)).then(|| format!("{}, policy.paused", node.span.file)))
+    /// What `[policy]` says of `paused` and `paused_until`, if it says something: the deepest level that has one of the two.
+    pub fn paused(&self) -> Option<Option<Pause>> {
+        let said = |level: &&Level| {
+            let (on, until) = (level.policy.get("paused"), level.policy.get("paused_until"));
+            if let Some(on) = on.filter(|on| on.value.value == Value::Boolean(true)) {
+                return Some(Some(Pause::at(format!("{}, policy.paused", on.value.span.file))));
+            }
+            let end = until.and_then(|until| timing::paused_until(&until.value, &mut Vec::new()));
+            match (until, end) {
+                (Some(until), Some(_)) => {
+                    let place = format!("{}, policy.paused_until", until.value.span.file);
+                    Some(Some(Pause { place, until: end }))
+                }
+                _ => on.map(|_| None),
+            }
+        };
+        self.levels.iter().find_map(said)
+    }
+
+    /// `[policy.window]` of the deepest level that has one: a schedule and the zone that it is read in belong together.
+    pub fn window(&self) -> Option<Window> {
+        let host = self.fleet.host().and_then(|host| host.timezone.as_deref());
+        let own = host.or(self.facts.timezone.as_deref());
+        timing::window(self.policy("window")?, own, &mut Vec::new())
+    }
+
+    /// `[policy] interval`, in milliseconds.
+    pub fn interval(&self) -> Option<u64> {
+        timing::interval(self.policy("interval")?, &mut Vec::new())
     }
 
     /// `[policy.drift]`: of each group the deepest level that has it.

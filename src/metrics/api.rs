@@ -264,7 +264,7 @@ pub struct WhyReport {
     /// The last thing that happened to it, with its cause.
     pub last_change: Option<HistoryRow>,
     pub hold: Option<HoldRow>,
-    /// The revision that waits for approval.
+    /// The revision that waits for approval, or for its window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaiting: Option<AwaitingRow>,
     /// Hooks that run, and those that failed.
@@ -394,6 +394,9 @@ pub struct AwaitingRow {
     /// What differs from what serves.
     pub cause: String,
     pub since: Timestamp,
+    /// It is not approval that it waits for, but its window.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub window: bool,
 }
 
 impl AwaitingRow {
@@ -407,6 +410,7 @@ impl AwaitingRow {
             image: kept.spec.container.image.clone(),
             cause: kept.cause.clone(),
             since: waiting.since,
+            window: waiting.window,
         })
     }
 }

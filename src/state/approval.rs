@@ -12,24 +12,34 @@ use crate::desired::Wanted;
 use crate::desired::spec::Policy;
 
 impl Pass<'_> {
-    /// The aim, unless it needs a word that nobody has given: then what serves stays the aim.
+    /// The aim, unless it needs a word that nobody has given, or a window that is closed: then what serves stays the aim.
     pub(super) fn with_consent(&mut self, aim: Aim) -> Aim {
-        let unapproved = match &aim {
-            Aim::Run { revision, why: Why::Desired } if self.needs_approval(revision) => revision.clone(),
+        let (waiting, window) = match &aim {
+            Aim::Run { revision, why: Why::Desired } if self.needs_approval(revision) => {
+                (revision.clone(), false)
+            }
+            Aim::Run { revision, why: Why::Desired } if self.needs_window(revision) => {
+                (revision.clone(), true)
+            }
             _ => {
                 self.record.awaiting = None;
                 return aim;
             }
         };
-        self.enter_desired(&unapproved);
-        if self.record.awaiting.as_ref().is_none_or(|waiting| waiting.revision != unapproved) {
+        self.enter_desired(&waiting);
+        let known = self.record.awaiting.as_ref();
+        if known.is_none_or(|known| known.revision != waiting || known.window != window) {
             self.record.awaiting =
-                Some(Awaiting { revision: unapproved.clone(), since: self.inputs.now.wall });
-            let cause = target::kept(&self.record, &unapproved).map(|kept| kept.cause.clone());
-            self.note(HistoryEvent::Awaiting, Some(unapproved.clone()), cause.unwrap_or_default());
+                Some(Awaiting { revision: waiting.clone(), since: self.inputs.now.wall, window });
+            let cause = target::kept(&self.record, &waiting).map(|kept| kept.cause.clone());
+            self.note(HistoryEvent::Awaiting, Some(waiting.clone()), cause.unwrap_or_default());
+        }
+        if window {
+            // What is under way was begun while the window was open.
+            return target::fall_back(&self.record, Why::OutsideWindow(waiting));
         }
         let good = self.record.good.as_ref().filter(|good| target::kept(&self.record, good).is_some());
-        let why = Why::Unapproved(unapproved);
+        let why = Why::Unapproved(waiting);
         match good {
             Some(good) => Aim::Run { revision: good.clone(), why },
             None => Aim::Nothing { why },

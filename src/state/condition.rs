@@ -29,6 +29,8 @@ pub enum ConditionKind {
     Paused,
     /// Another revision is wanted, and somebody has to approve it first; what serves goes on.
     AwaitingApproval,
+    /// Another revision is wanted, and its window is closed; what serves goes on.
+    AwaitingWindow,
     /// Its file does not load: left as it is.
     Frozen,
     /// Not wanted any more; waits for consent (guard) or for the quiet period.
@@ -38,7 +40,7 @@ pub enum ConditionKind {
 }
 
 impl ConditionKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ready,
         Self::Completed,
         Self::Progressing,
@@ -49,6 +51,7 @@ impl ConditionKind {
         Self::Held,
         Self::Paused,
         Self::AwaitingApproval,
+        Self::AwaitingWindow,
         Self::Frozen,
         Self::Orphaned,
         Self::Removed,
@@ -67,6 +70,7 @@ impl ConditionKind {
             Self::Held => "held",
             Self::Paused => "paused",
             Self::AwaitingApproval => "awaiting-approval",
+            Self::AwaitingWindow => "awaiting-window",
             Self::Frozen => "frozen",
             Self::Orphaned => "orphaned",
             Self::Removed => "removed",
@@ -111,7 +115,7 @@ pub struct ServiceStatus {
     pub revision: Option<String>,
     pub revision_number: Option<u64>,
     pub rejected: Option<String>,
-    /// Short id of the revision that waits for `evenkeel approve`.
+    /// Short id of the revision that waits for `evenkeel approve`, or for its window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaiting: Option<String>,
     pub order: String,

@@ -16,10 +16,11 @@ use super::record::{
 };
 use super::target::{self, Aim, Why};
 use super::time::{Mono, Now};
-use crate::desired::Wanted;
 use crate::desired::ident::ServiceId;
 use crate::desired::spec::{DriftGroup, RestartPolicy};
+use crate::desired::timing::Window;
 use crate::desired::work::answers::NOT_CHOSEN;
+use crate::desired::{Paused, Wanted};
 
 /// Everything a decision may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,10 @@ pub struct Inputs<'a> {
     pub desired: Option<&'a Wanted>,
     /// May an unwanted service go? Decided for the whole host (`guard`), because one service cannot see a mass removal.
     pub removal: Removal<'a>,
-    /// Where the files say that nothing is to be changed here; `None`: it is not paused.
-    pub paused: Option<&'a str>,
+    /// Where the files say that nothing is to be changed here; `None`: it is not paused now.
+    pub paused: Option<Paused<'a>>,
+    /// When roll-outs may begin; `None`: at any time.
+    pub window: Option<&'a Window>,
     pub observed: &'a ObservedService,
     pub record: &'a Record,
     pub memo: &'a Memo,
@@ -96,7 +99,7 @@ pub struct Decision {
 /// What to do next about one service. Total and deterministic; knows no clock but `inputs.now`.
 pub fn decide(inputs: Inputs<'_>) -> Decision {
     match inputs.paused {
-        Some(place) => pause::look_only(inputs, place),
+        Some(paused) => pause::look_only(inputs, paused),
         None => Pass::new(inputs).run(),
     }
 }
@@ -133,7 +136,7 @@ impl<'a> Pass<'a> {
         let aim = target::aim(self.inputs.desired, self.inputs.observed, &self.record, &self.memo);
         let aim = self.with_consent(aim);
         let condition = match &aim {
-            Aim::Gone => match self.protected_orphan() {
+            Aim::Gone => match self.protected_orphan().or_else(|| self.orphan_outside_window()) {
                 Some(condition) => condition,
                 None => self.retire_service(),
             },
@@ -217,6 +220,7 @@ impl<'a> Pass<'a> {
             Why::Frozen => self.frozen(),
             Why::Held => Condition::new(ConditionKind::Held, "Held", self.held_text()),
             Why::Unapproved(id) => self.unapproved(id),
+            Why::OutsideWindow(id) => self.outside_window(id),
             _ => {
                 if self.replicas_wanted() == Some(0) {
                     return self.scaled_to_zero();
@@ -291,7 +295,7 @@ impl<'a> Pass<'a> {
         let settled = condition.kind.is_settled();
         match why {
             Why::ImagePending => self.plan_pull(settled).unwrap_or_else(|| self.image_missing()),
-            Why::Desired | Why::Unapproved(_) if settled => {
+            Why::Desired | Why::Unapproved(_) | Why::OutsideWindow(_) if settled => {
                 self.plan_pull(true).filter(|_| !self.plan.is_empty()).unwrap_or(condition)
             }
             _ => condition,

@@ -34,6 +34,7 @@ pub mod status;
 pub mod target;
 pub mod time;
 mod wait;
+mod window;
 pub mod words;
 
 pub use target::lookups;

@@ -3,9 +3,10 @@
 use super::condition::{Condition, ConditionKind};
 use super::observed::{ContainerId, ObservedNetwork, ObservedService, ObservedVolume, label};
 use super::plan::{Cause, Planned, Step};
-use crate::desired::DesiredState;
+use super::time::Timestamp;
 use crate::desired::hash::{network_definition, volume_definition};
 use crate::desired::spec::{NetworkSpec, VolumeSpec};
+use crate::desired::{DesiredState, Paused};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a network or volume needs: steps, and where it stands.
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct ObjectDecision {
     pub plan: Vec<Planned>,
     pub condition: Condition,
+    /// When time alone changes it.
+    pub again: Option<Timestamp>,
 }
 
 /// A desired network: create it, leave it, or make it anew when its definition changed (the engine cannot change one). `members`: every
@@ -99,6 +102,7 @@ pub fn retire_network(network: &ObservedNetwork, referenced: bool, prune: bool) 
                 "InUse",
                 format!("network {}: no file wants it any more; {why}", network.name),
             ),
+            again: None,
         };
     }
     plan(vec![(
@@ -145,13 +149,15 @@ pub fn decide_volume(spec: &VolumeSpec, observed: Option<&ObservedVolume>, owner
 
 /// The same, where nothing is to be changed: `why` says where that stands.
 #[must_use]
-pub fn paused(decision: ObjectDecision, why: Option<&str>) -> ObjectDecision {
-    let (Some(place), false) = (why, decision.plan.is_empty()) else { return decision };
+pub fn paused(decision: ObjectDecision, why: Option<Paused<'_>>) -> ObjectDecision {
+    let (Some(paused), false) = (why, decision.plan.is_empty()) else { return decision };
+    let place = super::pause::told(paused);
     let cause = &decision.condition.message;
     let text = format!(
         "nothing is changed while it is paused ({place}); else it would be acted upon, because {cause}"
     );
-    ObjectDecision { plan: Vec::new(), condition: Condition::new(ConditionKind::Paused, "Paused", text) }
+    let condition = Condition::new(ConditionKind::Paused, "Paused", text);
+    ObjectDecision { plan: Vec::new(), condition, again: paused.until.map(Timestamp) }
 }
 
 /// What a service would use by its name and is marked as somebody else's, with what to do about it: no container is put into that
@@ -199,11 +205,19 @@ fn foreign_text(
 }
 
 fn ready(reason: &str, text: String) -> ObjectDecision {
-    ObjectDecision { plan: Vec::new(), condition: Condition::new(ConditionKind::Ready, reason, text) }
+    ObjectDecision {
+        plan: Vec::new(),
+        condition: Condition::new(ConditionKind::Ready, reason, text),
+        again: None,
+    }
 }
 
 fn failed(reason: &str, text: String) -> ObjectDecision {
-    ObjectDecision { plan: Vec::new(), condition: Condition::new(ConditionKind::Failed, reason, text) }
+    ObjectDecision {
+        plan: Vec::new(),
+        condition: Condition::new(ConditionKind::Failed, reason, text),
+        again: None,
+    }
 }
 
 fn plan(steps: Vec<(Step, String)>) -> ObjectDecision {
@@ -212,5 +226,9 @@ fn plan(steps: Vec<(Step, String)>) -> ObjectDecision {
         .into_iter()
         .map(|(step, why)| Planned { step, slot: None, cause: Cause(why), housekeeping: false })
         .collect();
-    ObjectDecision { plan, condition: Condition::new(ConditionKind::Progressing, "Converging", text) }
+    ObjectDecision {
+        plan,
+        condition: Condition::new(ConditionKind::Progressing, "Converging", text),
+        again: None,
+    }
 }

@@ -60,6 +60,7 @@ pub fn retry(record: &Record, now: Timestamp) -> Operated {
     }
     // Whoever asks for it again has seen what it is.
     changed.approved = retried.as_ref().map(|kept: &KeptRevision| kept.id.clone());
+    changed.hurried.clone_from(&changed.approved);
     changed.completed = None;
     if retried.is_none() {
         // What ended and was left so is started as if we had stopped it; what is up is not concerned, and taken out again.
@@ -97,8 +98,14 @@ pub fn approve(record: &Record, revision: Option<&str>, now: Timestamp) -> Opera
     }
     let mut changed = record.clone();
     changed.awaiting = None;
-    changed.approved = Some(kept.id.clone());
-    let entry = entry(&kept, HistoryEvent::Approved, "approved by hand", now);
+    let reason = if waiting.window {
+        changed.hurried = Some(kept.id.clone());
+        "approved by hand, outside of its window"
+    } else {
+        changed.approved = Some(kept.id.clone());
+        "approved by hand"
+    };
+    let entry = entry(&kept, HistoryEvent::Approved, reason, now);
     Ok((changed, entry))
 }
 

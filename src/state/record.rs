@@ -73,12 +73,15 @@ pub struct Record {
     pub completed: Option<RevisionId>,
     /// The revision that failed while the way back is still being walked.
     pub rolling_back: Option<RevisionId>,
-    /// The wanted revision that waits for somebody's word, and since when.
+    /// The wanted revision that waits for somebody's word or its window, and since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awaiting: Option<Awaiting>,
     /// The revision that somebody has approved, until it has proved itself or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved: Option<RevisionId>,
+    /// The revision that somebody lets begin outside of its window, until it has proved itself or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hurried: Option<RevisionId>,
     /// Hooks that began, and how they ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookRun>,
@@ -201,6 +204,9 @@ pub struct Hold {
 pub struct Awaiting {
     pub revision: RevisionId,
     pub since: Timestamp,
+    /// Nobody's word is needed: it waits for its window.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub window: bool,
 }
 
 /// A call that may have happened, may not have, or may yet.

@@ -307,6 +307,7 @@ impl<'a> Pass<'a> {
         self.record.intent = None;
         self.record.rolling_back = None;
         self.record.approved = None;
+        self.record.hurried = None;
         self.record.replaced_for.clear();
         self.record.watch = Some(Watch { revision: id.clone(), previous });
         self.memo.watch_since = None;
@@ -329,6 +330,7 @@ impl<'a> Pass<'a> {
         );
         self.record.intent = None;
         self.record.approved.take_if(|approved| *approved == id);
+        self.record.hurried.take_if(|hurried| *hurried == id);
         if self.record.hold.as_ref().is_some_and(|hold| hold.revision.as_ref() == Some(&id)) {
             self.record.hold = None;
         }
@@ -434,12 +436,13 @@ impl<'a> Pass<'a> {
         self.drifted(settled)
     }
 
-    fn settled_condition(&self, roll: &Roll<'_>, why: &Why, slots: &[Slot]) -> Condition {
+    fn settled_condition(&mut self, roll: &Roll<'_>, why: &Why, slots: &[Slot]) -> Condition {
         match why {
             Why::Rejected(id) => self.rolled_back_condition(roll, id),
             Why::Held => Condition::new(ConditionKind::Held, "Held", self.held_text()),
             Why::Frozen => self.frozen(),
             Why::Unapproved(id) => self.unapproved(id),
+            Why::OutsideWindow(id) => self.outside_window(id),
             Why::ImagePending => Condition::new(
                 ConditionKind::Waiting,
                 "ImagePending",

@@ -35,6 +35,8 @@ pub enum Why {
     Rejected(RevisionId),
     /// The wanted revision waits for somebody's approval.
     Unapproved(RevisionId),
+    /// The wanted revision waits for its window.
+    OutsideWindow(RevisionId),
     /// The wanted image is not on this host yet.
     ImagePending,
 }
@@ -71,7 +73,7 @@ pub fn aim(desired: Option<&Wanted>, observed: &ObservedService, record: &Record
 }
 
 /// Whatever was under way, else what was good.
-fn fall_back(record: &Record, why: Why) -> Aim {
+pub(super) fn fall_back(record: &Record, why: Why) -> Aim {
     let known = record.intent.as_ref().filter(|id| !is_rejected(record, id)).or(record.good.as_ref());
     match known.filter(|id| kept(record, id).is_some()) {
         Some(revision) => Aim::Run { revision: revision.clone(), why },

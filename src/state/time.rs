@@ -34,6 +34,14 @@ pub struct Now {
     pub mono: Mono,
 }
 
+impl Now {
+    /// When the wall clock will show this, if nobody sets it: now, where that is past.
+    #[must_use]
+    pub fn at(self, wall: Timestamp) -> Mono {
+        self.mono.after(u64::try_from(wall.0.saturating_sub(self.wall.0)).unwrap_or(0))
+    }
+}
+
 /// A stamp of the engine's own clock, in nanoseconds since 1970. Only ever compared with another stamp of the same engine
 /// (the engine's clock may differ from ours).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -165,7 +165,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// JSON of a TOML value.
-fn of_toml(value: &toml::Value) -> Value {
+pub fn of_toml(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => json!(text),
         toml::Value::Integer(number) => json!(number),

@@ -269,11 +269,49 @@ fn a_key_of_another_program_and_a_typing_error_are_told_apart() {
 }
 
 #[test]
-fn tables_of_later_versions_are_refused_and_never_skipped() {
-    for policy in ["paused_until = 2026-09-01T08:00:00Z", "window = { schedule = '* 2 * * *' }"] {
-        let got = said(format!("[policy]\n{policy}\n").as_bytes());
-        assert!(got[0].contains("error[unsupported-key]"), "{got:?}");
-    }
+fn what_is_wrong_with_times_in_the_policy_is_pointed_at() {
+    check(&[
+        (b"[policy]\ninterval = '30s'\npaused_until = 2026-09-01T08:00:00Z\n", &[]),
+        (b"[policy]\npaused_until = 2026-09-01T10:00:00+02:00\nwindow = { schedule = '* 2 * * *' }\n", &[]),
+        (b"[policy]\ninterval = '2s'\n", &["2:12: error[bad-range]: `policy.interval` is at least \"5s\""]),
+        (b"[policy]\ninterval = 30\n", &["2:12: error[unit-missing]: a duration needs a unit"]),
+        (
+            b"[policy]\ninterval = true\n",
+            &["2:12: error[bad-type]: `policy.interval` takes a duration, not true or false"],
+        ),
+        (
+            b"[policy]\npaused_until = 2026-09-01\n",
+            &["2:16: error[bad-date]: `2026-09-01` is not a moment that is the same everywhere"],
+        ),
+        (
+            b"[policy]\npaused_until = 2026-09-01T08:00:00\n",
+            &["2:16: error[bad-date]: `2026-09-01T08:00:00` is not a moment that is the same everywhere"],
+        ),
+        (
+            b"[policy]\nwindow = '* 2 * * *'\n",
+            &["2:10: error[bad-type]: `policy.window` takes a table, not text"],
+        ),
+        (
+            b"[policy]\nwindow = { timezone = 'UTC' }\n",
+            &["2:10: error[missing-key]: `policy.window` does not say when it is open"],
+        ),
+        (
+            b"[policy.window]\nschedule = '* 25 * * *'\ntimezone = 'Europe/Berln'\nopen = true\n",
+            &[
+                "2:15: error[bad-cron]: hour 25 is outside 0-23",
+                "3:12: error[bad-timezone]: unknown time zone `Europe/Berln`",
+                "4:1: error[unknown-key]: unknown key `open` in policy.window",
+            ],
+        ),
+        (
+            b"[policy.prune.images]\nkeep = -1\nolder_than = 3\nkept = 2\n",
+            &[
+                "2:8: error[bad-type]: `policy.prune.images.keep` is a number of revisions",
+                "3:14: error[unit-missing]: a duration needs a unit",
+                "4:1: error[unknown-key]: unknown key `kept` in policy.prune.images",
+            ],
+        ),
+    ]);
 }
 
 #[test]

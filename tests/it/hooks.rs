@@ -117,6 +117,7 @@ impl World {
             desired,
             removal: Removal::Allowed,
             paused: None,
+            window: None,
             observed: &observed,
             record: &self.record,
             memo: &self.memo,

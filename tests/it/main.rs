@@ -69,6 +69,7 @@ mod tags;
 mod told_back;
 mod tour;
 mod validate;
+mod window;
 mod without_engine;
 mod works;
 

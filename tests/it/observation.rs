@@ -48,6 +48,7 @@ async fn saved(rig: &Rig) -> String {
         host: rig.name,
         root: "/desired",
         home: None,
+        timezone: None,
         state: "/var/lib/evenkeel",
         repositories: Vec::new(),
         provided: "/run/evenkeel/test/secrets",

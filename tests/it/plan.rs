@@ -11,7 +11,9 @@ use evenkeel::desired::ident::{ServiceId, ServiceName};
 use evenkeel::desired::load;
 use evenkeel::desired::snapshot::{FileContent, HostFacts, RelPath, Snapshot};
 use evenkeel::desired::spec::{Resources, RestartPolicy, ServiceSpec};
-use evenkeel::desired::{Revision, Wanted, diagnostic, hash::SpecHash};
+use evenkeel::desired::timing::Window;
+use evenkeel::desired::work::schedule::Schedule;
+use evenkeel::desired::{Paused, Revision, Wanted, diagnostic, hash::SpecHash};
 use evenkeel::state::decide::{Inputs, Limits, Removal, decide};
 use evenkeel::state::hooks::run::{HookEnd, HookKey, HookRun};
 use evenkeel::state::observed::*;
@@ -75,7 +77,8 @@ struct World {
     body: String,
     desired: Option<Wanted>,
     removal_held: Option<String>,
-    paused: Option<String>,
+    paused: Option<(String, Option<i64>)>,
+    window: Option<Window>,
     observed: ObservedService,
     record: Record,
     memo: Memo,
@@ -162,6 +165,7 @@ impl World {
             desired: None,
             removal_held: None,
             paused: None,
+            window: None,
             observed: ObservedService { session: EngineSession(1), ..ObservedService::default() },
             record: Record::default(),
             memo: Memo::default(),
@@ -184,7 +188,17 @@ impl World {
     }
 
     fn read_desired(&mut self, case: &Case) {
-        self.paused = case.lines("paused").first().cloned();
+        let paused = case.lines("paused");
+        let until = paused.iter().find_map(|line| line.strip_prefix("until "));
+        let until = until.map(|stamp| stamp.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        self.paused = paused.first().map(|place| (place.clone(), until));
+        if let [schedule, timezone] = case.lines("window") {
+            self.window = Some(Window {
+                schedule: Schedule::parse(schedule).unwrap(),
+                timezone: timezone.clone(),
+                place: "fleet.toml, policy.window".to_owned(),
+            });
+        }
         if case.sections.contains_key("unwanted") {
             self.removal_held = case.lines("unwanted").first().filter(|line| *line != "allowed").cloned();
             return;
@@ -337,9 +351,13 @@ impl World {
                     let (revision, previous) = (self.revision(image), Some(self.revision(previous)));
                     self.record.watch = Some(Watch { revision, previous });
                 }
-                ["awaiting", image] => {
+                ["awaiting", image, rest @ ..] => {
                     let revision = self.keep(image, RevisionVerdict::Candidate);
-                    self.record.awaiting = Some(Awaiting { revision, since: Timestamp(2) });
+                    let window = rest == ["window"];
+                    self.record.awaiting = Some(Awaiting { revision, since: Timestamp(2), window });
+                }
+                ["hurried", image] => {
+                    self.record.hurried = Some(self.keep(image, RevisionVerdict::Candidate));
                 }
                 ["approved", image] => {
                     self.record.approved = Some(self.keep(image, RevisionVerdict::Candidate));
@@ -631,7 +649,8 @@ impl World {
             owner: OWNER,
             desired: self.desired.as_ref(),
             removal,
-            paused: self.paused.as_deref(),
+            paused: self.paused.as_ref().map(|(why, until)| Paused { why, until: *until }),
+            window: self.window.as_ref(),
             observed: &self.observed,
             record: &self.record,
             memo: &self.memo,
@@ -749,6 +768,7 @@ impl World {
             desired: self.desired.clone(),
             removal_held: self.removal_held.clone(),
             paused: self.paused.clone(),
+            window: self.window.clone(),
             observed: self.observed.clone(),
             record: self.record.clone(),
             memo: self.memo.clone(),

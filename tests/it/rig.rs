@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use evenkeel::controller::apply::{Application, ApplyReport, apply};
-use evenkeel::controller::clock::SystemClock;
+use evenkeel::controller::clock::{Clock, Sleep, SystemClock};
 use evenkeel::controller::handle::Handle;
 use evenkeel::controller::host::{ACTORS, PULLS, Parts};
 use evenkeel::controller::inbound::Inbound;
@@ -29,7 +29,7 @@ use evenkeel::state::decide::Limits;
 use evenkeel::state::observed::EngineSession;
 use evenkeel::state::plan::{Outcome, Planned, Step};
 use evenkeel::state::record::{HistoryEntry, Record};
-use evenkeel::state::time::Timestamp;
+use evenkeel::state::time::{Mono, Now, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -167,12 +167,37 @@ pub struct Rig {
     pub records: Arc<Memory>,
     pub watcher: Arc<Watcher>,
     pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
     time: JoinHandle<()>,
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
         self.time.abort();
+    }
+}
+
+/// Virtual time whose wall clock goes with it.
+pub struct Dated {
+    began: Now,
+}
+
+impl Dated {
+    /// It is this moment now.
+    pub fn from(moment: &str) -> Arc<dyn Clock> {
+        let wall = Timestamp(moment.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        Arc::new(Self { began: Now { wall, mono: SystemClock.now().mono } })
+    }
+}
+
+impl Clock for Dated {
+    fn now(&self) -> Now {
+        let mono = SystemClock.now().mono;
+        let passed = i64::try_from(mono.since(self.began.mono)).unwrap();
+        Now { wall: Timestamp(self.began.wall.0 + passed), mono }
+    }
+    fn sleep_until(&self, at: Mono) -> Sleep {
+        SystemClock.sleep_until(at)
     }
 }
 
@@ -186,6 +211,7 @@ impl Rig {
             records: Arc::default(),
             watcher: Arc::default(),
             metrics: Arc::new(Metrics::new().unwrap()),
+            clock: Arc::new(SystemClock),
             time,
         }
     }
@@ -194,7 +220,7 @@ impl Rig {
         Parts {
             engine: Arc::new(self.sim.clone()),
             records: Arc::clone(&self.records) as Arc<dyn Records>,
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             progress: Arc::clone(&self.watcher) as Arc<dyn Progress>,
             owner: OWNER.to_owned(),

@@ -12,7 +12,9 @@ fn validator() -> jsonschema::Validator {
 
 /// A TOML file as an editor's schema checker sees it.
 fn as_json(text: &str) -> Value {
-    toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    let value: toml::Value = toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    // A date is text to it.
+    crate::compose::of_toml(&value)
 }
 
 #[test]
@@ -168,7 +170,7 @@ fn every_table_is_closed_but_for_x_keys_and_every_key_is_described() {
 type Above = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// A value for every key above the services, by shape; each stands in fleet.toml, where all of them may.
-const ABOVE: [Above; 7] = [
+const ABOVE: [Above; 9] = [
     (
         "File",
         "",
@@ -214,8 +216,17 @@ const ABOVE: [Above; 7] = [
             ("guard", "{}"),
             ("paused", "true"),
             ("drift", "{ limits = \"report\" }"),
+            ("interval", "\"30s\""),
+            ("paused_until", "2026-09-01T08:00:00Z"),
+            ("window", "{ schedule = \"* 2-4 * * *\" }"),
         ],
     ),
+    (
+        "WindowTable",
+        "[policy.window]\n",
+        &[("schedule", "\"* 2-4 * * *\""), ("timezone", "\"Europe/Berlin\"\nschedule = \"* 3 * * *\"")],
+    ),
+    ("PruneImagesTable", "[policy.prune.images]\n", &[("keep", "2"), ("older_than", "\"72h\"")]),
     (
         "DriftTable",
         "[policy.drift]\n",
@@ -228,7 +239,16 @@ const ABOVE: [Above; 7] = [
             ("config", "\"ignore\""),
         ],
     ),
-    ("Prune", "[policy.prune]\n", &[("containers", "false"), ("networks", "true")]),
+    (
+        "Prune",
+        "[policy.prune]\n",
+        &[
+            ("containers", "false"),
+            ("networks", "true"),
+            ("images", "{ keep = 2, older_than = \"72h\" }"),
+            ("volumes", "false"),
+        ],
+    ),
     (
         "GuardPolicy",
         "[policy.guard]\n",

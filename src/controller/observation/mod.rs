@@ -34,6 +34,8 @@ pub struct Observer<'a> {
     /// Where the desired state is on this host: relative paths in it become paths below.
     pub root: &'a str,
     pub home: Option<&'a str>,
+    /// Its time zone.
+    pub timezone: Option<&'a str>,
     /// The directory of evenkeel's memory, below which the files of a repository lie.
     pub state: &'a str,
     /// The names of the repositories that this host follows.
@@ -61,6 +63,8 @@ pub struct Observation {
     pub instance: String,
     root: String,
     home: Option<String>,
+    #[serde(default)]
+    timezone: Option<String>,
     pub state: String,
     pub repositories: Vec<String>,
     #[serde(default)]
@@ -99,6 +103,7 @@ pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observatio
         host,
         root,
         home,
+        timezone,
         state,
         repositories,
         provided,
@@ -119,6 +124,7 @@ pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observatio
         instance: instance.to_owned(),
         root: root.to_owned(),
         home: home.map(str::to_owned),
+        timezone: timezone.map(str::to_owned),
         state: state.to_owned(),
         repositories,
         provided: provided.to_owned(),
@@ -169,6 +175,7 @@ impl Observation {
             engine_version: Some(engine.version.clone()),
             platform: Some(Platform { os: engine.os.clone(), architecture: engine.architecture.clone() }),
             home: self.home.clone(),
+            timezone: self.timezone.clone(),
             provided: self.provided.clone(),
             answers: Answers::default(),
         }

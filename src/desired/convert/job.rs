@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::manifest;
-use crate::desired::node::Table;
+use crate::desired::node::{Node, Table};
 use crate::desired::suggest::nearest;
-use crate::desired::work::schedule::{self, Schedule};
+use crate::desired::work::schedule::{self, Fault, Schedule};
 use crate::desired::work::{Ending, Exec, ImageSource, JobSpec, KeepRuns, Overlap, Runs, Trigger, WorkId};
 
 use super::keys::Parent;
@@ -208,14 +208,19 @@ fn schedule(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<Schedule> 
     match Schedule::parse(text) {
         Ok(schedule) => Some(schedule),
         Err(fault) => {
-            let span = field.node.part(fault.start, fault.end.min(text.len()));
-            let told = Diagnostic::error("bad-cron", span, fault.message, fault.label);
-            reader.report(
-                told.help("minute hour day-of-month month day-of-week; \"30 2 * * *\" is 02:30 every day"),
-            );
+            reader.report(bad_cron(field.node, fault));
             None
         }
     }
+}
+
+/// What is said of a text that is no schedule.
+#[must_use]
+pub fn bad_cron(node: &Node, fault: Fault) -> Diagnostic {
+    let length = node.as_str().map_or(fault.end, str::len);
+    let span = node.part(fault.start, fault.end.min(length));
+    let told = Diagnostic::error("bad-cron", span, fault.message, fault.label);
+    told.help("minute hour day-of-month month day-of-week; \"30 2 * * *\" is 02:30 every day")
 }
 
 fn zone(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<String> {

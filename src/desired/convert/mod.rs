@@ -55,11 +55,12 @@ pub use artifact::{artifact, notify};
 pub use build::build;
 pub use credentials::credential;
 pub use image::canonical_image;
-pub use job::{defaults_within, image_source, job, unknown_zone};
+pub use job::{bad_cron, defaults_within, image_source, job, unknown_zone};
 pub use keys::{Parent, check_keys};
 pub use objects::{network, volume};
 pub use port::{parse_port, print_port};
 pub use provided::{Definition, Definitions, Granted, GrantedCell, definition};
+pub(super) use read::duration;
 pub use service::service;
 
 /// Every file of the snapshot by its path below the root, as far as the loader has it: payload for `env_file`, and the

@@ -207,33 +207,10 @@ impl Reader<'_, '_> {
 
     /// A duration in nanoseconds. A bare number is an error (Compose's too): seconds or milliseconds, who knows.
     pub(super) fn duration(&mut self, field: &Field<'_>) -> Option<u64> {
-        const UNITS: &str = "units: ms s m h d w, also combined: \"1m30s\"";
-        let unitless = |number: &str| {
-            Diagnostic::error(
-                "unit-missing",
-                field.node.span.clone(),
-                "a duration needs a unit",
-                format!("write \"{number}s\""),
-            )
-            .help(UNITS)
-        };
-        match &field.node.value {
-            Value::Integer(number) => self.report(unitless(&number.to_string())),
-            Value::Float(number) => self.report(unitless(&number.to_string())),
-            Value::String(text) => match scalar::duration(text) {
-                Ok(nanoseconds) => return Some(nanoseconds),
-                Err(scalar::DurationFault::NoUnit) => self.report(unitless(text.trim())),
-                Err(fault) => {
-                    let diagnostic = Diagnostic::error(
-                        "bad-duration",
-                        field.node.span.clone(),
-                        format!("`{text}` is not a duration: {fault}"),
-                        "write for example \"1m30s\"",
-                    );
-                    self.report(diagnostic.help(UNITS));
-                }
-            },
-            _ => self.wrong_type(field, "a duration", "for example \"30s\""),
+        match duration(field.node) {
+            Ok(nanoseconds) => return Some(nanoseconds),
+            Err(Some(told)) => self.report(told),
+            Err(None) => self.wrong_type(field, "a duration", "for example \"30s\""),
         }
         None
     }
@@ -305,5 +282,31 @@ pub(super) fn literal(node: &Node) -> Option<String> {
     match &node.value {
         Value::Float(number) => Some(scalar::float_text(*number)),
         _ => node.scalar(),
+    }
+}
+
+/// Reads a duration as nanoseconds.
+///
+/// # Errors
+/// What is wrong with it; nothing when it is neither text nor a number.
+pub(in crate::desired) fn duration(node: &Node) -> Result<u64, Option<Diagnostic>> {
+    const UNITS: &str = "units: ms s m h d w, also combined: \"1m30s\"";
+    let unitless = |number: &str| {
+        let label = format!("write \"{number}s\"");
+        let told = Diagnostic::error("unit-missing", node.span.clone(), "a duration needs a unit", label);
+        Some(told.help(UNITS))
+    };
+    match &node.value {
+        Value::Integer(number) => Err(unitless(&number.to_string())),
+        Value::Float(number) => Err(unitless(&number.to_string())),
+        Value::String(text) => scalar::duration(text).map_err(|fault| match fault {
+            scalar::DurationFault::NoUnit => unitless(text.trim()),
+            fault => {
+                let message = format!("`{text}` is not a duration: {fault}");
+                let label = "write for example \"1m30s\"";
+                Some(Diagnostic::error("bad-duration", node.span.clone(), message, label).help(UNITS))
+            }
+        }),
+        _ => Err(None),
     }
 }

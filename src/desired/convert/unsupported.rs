@@ -30,9 +30,6 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
         "Mount" => (MOUNT, &[][..]),
         "Limits" => (LIMITS, &[][..]),
         "File" => (FILE, FILE_HARMLESS),
-        "Policy" => (POLICY, &[][..]),
-        "Prune" => (PRUNE, &[][..]),
-        "GuardPolicy" => (GUARD, &[][..]),
         "Secret" => (SECRET, PROVIDED_HARMLESS),
         "Config" => (&[][..], PROVIDED_HARMLESS),
         "Placement" => (&[][..], PLACEMENT_HARMLESS),
@@ -40,8 +37,6 @@ pub(super) fn find(shape: &str, key: &str) -> Option<Unsupported> {
     };
     found(list, false).or_else(|| found(harmless, true))
 }
-
-const LATER: &str = "this version does not support it yet";
 
 const SERVICE: &[(&str, &str)] = &[
     ("models", "Docker Model Runner has no engine API to run it with"),
@@ -106,16 +101,6 @@ const PROVIDED_HARMLESS: &[(&str, &str)] = &[
 const FILE: &[(&str, &str)] = &[("models", "Docker Model Runner has no engine API to run it with")];
 
 const FILE_HARMLESS: &[(&str, &str)] = &[("version", "ignored, as by Compose: drop the line")];
-
-const POLICY: &[(&str, &str)] =
-    &[("interval", LATER), ("paused_until", "not supported yet: write paused = true"), ("window", LATER)];
-
-const PRUNE: &[(&str, &str)] = &[
-    ("images", "not supported yet: images of kept revisions stay, others of ours go"),
-    ("volumes", "volumes are never removed"),
-];
-
-const GUARD: &[(&str, &str)] = &[("unmanaged", LATER)];
 
 const JOB: &[(&str, &str)] = &[
     ("restart", "a job ends: `retries` says how often it is tried again"),

@@ -20,6 +20,8 @@ pub(in crate::desired) struct Host {
     pub profiles: BTreeSet<String>,
     /// Where it is said that nothing is to be changed there.
     pub paused: Option<Span>,
+    /// The time zone in which schedules are read there.
+    pub timezone: Option<String>,
 }
 
 impl Host {
@@ -39,7 +41,7 @@ impl Host {
                     }
                 }
                 "profiles" => host.profiles = profiles(&entry.value, &inner, diagnostics),
-                "timezone" => timezone(&entry.value, &inner, diagnostics),
+                "timezone" => host.timezone = timezone(&entry.value, &inner, diagnostics),
                 "paused" => match entry.value.value {
                     Value::Boolean(paused) => host.paused = paused.then(|| entry.key_span.clone()),
                     _ => wrong_type(&entry.value, &inner, "true or false", diagnostics),
@@ -73,13 +75,16 @@ fn profiles(node: &Node, place: &str, diagnostics: &mut Vec<Diagnostic>) -> BTre
 }
 
 /// Schedules are read in it.
-fn timezone(node: &Node, place: &str, diagnostics: &mut Vec<Diagnostic>) {
+fn timezone(node: &Node, place: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
     let Some(name) = node.as_str() else {
-        return wrong_type(node, place, "text", diagnostics);
+        wrong_type(node, place, "text", diagnostics);
+        return None;
     };
-    if schedule::zone(name).is_none() {
+    let known = schedule::zone(name);
+    if known.is_none() {
         diagnostics.push(convert::unknown_zone(node.span.clone(), name));
     }
+    known.map(str::to_owned)
 }
 
 /// Which engine a daemon converges is for whoever runs it to say, never for a file that many hosts read: a commit must not

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Draft;
-use crate::desired::Revision;
 use crate::desired::check;
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::files::{FLEET, Files, StateFile};
@@ -13,8 +12,10 @@ use crate::desired::node::Table;
 use crate::desired::provided::{Credential, Provided, ProvidedId};
 use crate::desired::snapshot::{FileContent, Snapshot};
 use crate::desired::spec::{NetworkSpec, ServiceSpec, VolumeSpec};
+use crate::desired::timing::Window;
 use crate::desired::variables::Level;
 use crate::desired::work::Works;
+use crate::desired::{Pause, Revision};
 
 /// A service as far as its own project says.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(in crate::desired) struct Settled {
     /// Where each of its ports is written, in the order of the spec.
     pub ports: Vec<Span>,
     /// What it says of `paused`, if it says something: where, when that is yes.
-    pub paused: Option<Option<String>>,
+    pub paused: Option<Option<Pause>>,
     /// The image as it is written, without a tag and not chosen otherwise: the name of a build perhaps. With its place.
     pub untagged: Option<(String, Span)>,
 }
@@ -134,8 +135,10 @@ pub(super) struct Kept {
     pub provided: Vec<(ProvidedId, Provided)>,
     /// With the place of each.
     pub credentials: Vec<(String, Credential, Span)>,
-    /// What `[policy]` says of `paused` for this project, if it says something: where, when that is yes.
-    pub paused: Option<Option<String>>,
+    /// What `[policy]` says of `paused` for this project, if it says something.
+    pub paused: Option<Option<Pause>>,
+    pub window: Option<Window>,
+    pub interval: Option<u64>,
 }
 
 impl Kept {

@@ -20,7 +20,7 @@ use crate::desired::snapshot::{HostFacts, Snapshot};
 use crate::desired::spec::ServiceSpec;
 use crate::desired::toplevel;
 use crate::desired::variables::Level;
-use crate::desired::{DesiredState, Wanted};
+use crate::desired::{DesiredState, Pause, Wanted};
 
 pub(super) use kept::Settled;
 use kept::{Inputs, Kept};
@@ -38,7 +38,7 @@ pub(super) struct Draft {
     /// Why it is left as it is, beside faults of its files.
     pub frozen: Vec<Diagnostic>,
     /// See [`Settled::paused`].
-    pub paused: Option<Option<String>>,
+    pub paused: Option<Option<Pause>>,
 }
 
 /// Loads a snapshot for one host.
@@ -149,6 +149,8 @@ fn whole<'a>(
             }
             None => {}
         }
+        state.windows.say(&kept.project, kept.window.as_ref());
+        state.intervals.say(&kept.project, kept.interval.as_ref());
         let own =
             kept.services.iter().filter_map(|service| Some((service.id.clone(), service.paused.clone()?)));
         state.pauses.services.extend(own);

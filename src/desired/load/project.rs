@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::Draft;
 use super::kept::{Inputs, Kept, Settled};
+use crate::desired::Pause;
 use crate::desired::convert::{self, Context, Definitions, GrantedCell};
 use crate::desired::diagnostic::{Diagnostic, Severity, Span};
 use crate::desired::files::{self, FLEET, Files, StateFile};
@@ -147,7 +148,7 @@ impl<'a> Loading<'a> {
         }
         let implied = self.implied_network(project, &names);
         let provided = self.provided(definitions);
-        let paused = scope.paused();
+        let (paused, window, interval) = (scope.paused(), scope.window(), scope.interval());
         self.found.append(&mut scope.told.borrow_mut());
         check::project(&mut self.drafts, &self.host.name, &mut self.found);
         Kept {
@@ -163,6 +164,8 @@ impl<'a> Loading<'a> {
             provided,
             credentials,
             paused,
+            window,
+            interval,
         }
     }
 
@@ -267,7 +270,7 @@ impl<'a> Loading<'a> {
     }
 
     /// `paused` of a service; taken out of the table, because no container is any different for it.
-    fn paused(&mut self, draft: &mut Draft, facts: &Facts<'_>) -> Option<Option<String>> {
+    fn paused(&mut self, draft: &mut Draft, facts: &Facts<'_>) -> Option<Option<Pause>> {
         let node = draft.table.remove("paused")?.value;
         let scope = ObjectScope::new(facts.scope, Some(draft.id.service.as_str()));
         let said = match &node.value {
@@ -285,11 +288,11 @@ impl<'a> Loading<'a> {
             draft.frozen.push(diagnostic.clone());
             self.found.push(diagnostic);
             // Whoever wrote it meant to leave the service alone.
-            return Some(Some(node.span.file.to_string()));
+            return Some(Some(Pause::at(node.span.file.to_string())));
         };
         draft.files.append(&mut scope.used.borrow_mut());
         let (line, _) = self.positions.of(&node.span.file, node.span.start);
-        Some(said.then(|| format!("{}:{line}", node.span.file)))
+        Some(said.then(|| Pause::at(format!("{}:{line}", node.span.file))))
     }
 
     fn convert(&mut self, draft: &mut Draft, facts: &Facts<'_>) {

@@ -9,7 +9,7 @@ use super::build::Build;
 use super::forms::OneOrManyOf;
 use super::job::Job;
 use super::provided::{Config, Credential, Secret};
-use super::schedule::ZoneName;
+use super::schedule::{ScheduleText, ZoneName};
 use super::service::Service;
 use super::value::*;
 
@@ -90,6 +90,12 @@ pub struct Policy {
     pub env_allow: Option<OneOrMany>,
     /// Watch the services of this project and of the folders below, report, and change nothing.
     pub paused: Option<bool>,
+    /// The same until then: it ends by itself.
+    pub paused_until: Option<Moment>,
+    /// How often what this project and the folders below have is looked at, whatever the events say; at the root, the whole host.
+    pub interval: Option<DurationText>,
+    /// When roll-outs of what already serves begin.
+    pub window: Option<WindowTable>,
     /// What is removed after it left the files.
     pub prune: Option<Prune>,
     /// What needs consent.
@@ -117,6 +123,16 @@ pub struct DriftTable {
     pub config: Option<DriftChoice>,
 }
 
+/// When roll-outs of what already serves begin. Repairs, first deployments and every way back go on at any time.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct WindowTable {
+    /// Five fields of cron. The minutes that match are open.
+    pub schedule: ScheduleText,
+    /// The time zone of `schedule`.
+    pub timezone: Option<ZoneName>,
+}
+
 /// What is removed after it left the files.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -125,6 +141,20 @@ pub struct Prune {
     pub containers: Option<bool>,
     /// Remove networks that left the files (true).
     pub networks: Option<bool>,
+    /// Which images of what ran before may go.
+    pub images: Option<PruneImagesTable>,
+    /// Volumes are never removed, so `false` is the only value.
+    pub volumes: Option<NoVolumes>,
+}
+
+/// Which images of what ran before may go.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PruneImagesTable {
+    /// Revisions of each service whose images stay besides the good one.
+    pub keep: Option<u32>,
+    /// Younger ones stay in any case.
+    pub older_than: Option<DurationText>,
 }
 
 /// What needs consent.

@@ -97,6 +97,18 @@ kind!(
     }
 );
 kind!(
+    /// A moment that is the same everywhere: `2026-09-01T08:00:00Z`.
+    Moment = {
+        "type": "string",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+        "examples": ["2026-09-01T08:00:00Z"],
+    }
+);
+kind!(
+    /// `false`: volumes are never removed.
+    NoVolumes = { "const": false }
+);
+kind!(
     /// A size: `"512m"`, or a number of bytes.
     Size = {
         "type": ["string", "integer"],

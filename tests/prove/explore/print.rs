@@ -193,6 +193,7 @@ impl Printer<'_> {
             rolling_back,
             awaiting,
             approved,
+            hurried,
             hooks,
             to_greet,
             owed,
@@ -232,7 +233,12 @@ impl Printer<'_> {
             }
         }
         self.add(watch.as_ref().map(|watch| (&watch.revision, &watch.previous)));
-        self.add((awaiting.as_ref().map(|waiting| &waiting.revision), approved, owed));
+        self.add((
+            awaiting.as_ref().map(|waiting| (&waiting.revision, waiting.window)),
+            approved,
+            hurried,
+            owed,
+        ));
         for run in hooks {
             let rank = run.key.container.as_ref().map(|id| self.rank(id));
             self.add((run.key.point, run.key.index, &run.key.revision, rank));

@@ -125,6 +125,7 @@ impl<'s> Explorer<'s> {
             desired: Some(world.wish(self.scenario, service)),
             removal: Removal::Allowed,
             paused: None,
+            window: None,
             observed,
             record: &memory.record,
             memo: &memory.memo,
