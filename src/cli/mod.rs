@@ -14,6 +14,7 @@ mod fmt;
 mod history;
 mod logs;
 mod look;
+mod messages;
 mod observe;
 mod observed;
 mod order;
@@ -120,6 +121,8 @@ pub enum Commands {
     Logs(logs::LogsArgs),
     /// Set, list and encrypt secrets of this host
     Secret(secret::SecretArgs),
+    /// Show whom the files say to tell what happens, and try it
+    Notify(messages::NotifyArgs),
     /// Check the engine, permissions, paths, clock and disk
     Doctor(doctor::DoctorArgs),
     /// Make state files of compose files
@@ -155,6 +158,7 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Disown(args) => disown::run(flags, args),
         Commands::Logs(args) => logs::run(flags, args),
         Commands::Secret(args) => secret::run(flags, args),
+        Commands::Notify(args) => messages::run(flags, args),
         Commands::Doctor(args) => doctor::run(flags, args),
         Commands::Convert(args) => convert::run(flags, args),
         Commands::Fmt(args) => fmt::run(flags, args),

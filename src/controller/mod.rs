@@ -16,6 +16,7 @@ pub mod handle;
 pub mod host;
 pub mod inbound;
 pub mod measured;
+pub mod news;
 pub mod objects;
 pub mod observation;
 pub mod observe;

@@ -314,6 +314,7 @@ impl Pass<'_> {
         *cell = Cell::default();
         self.host.board.remove(self.id);
         self.host.guard.forget(self.id);
+        self.host.news.forget(self.id);
         self.host.metrics.forget(self.id);
         tracing::info!(service = %self.id, "removed");
     }
@@ -326,6 +327,7 @@ impl Pass<'_> {
                 for run in hooks::run::ended(&cell.record, &record) {
                     self.host.metrics.hook_ended(self.id, run.key.point, !run.failed());
                 }
+                self.host.tell_history(self.id, &lines);
                 cell.record = record;
                 cell.durable = true;
                 cell.untold.clear();

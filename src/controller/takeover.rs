@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::host::Host;
 use super::inbound::Loader;
+use super::news::News;
 use super::trigger::Key;
 use super::wish::Wish;
 use crate::desired::DesiredState;
@@ -113,6 +114,11 @@ fn tell(host: &Host, revision: String, state: &DesiredState, diagnostics: &[Diag
         errors,
         "the desired state was read"
     );
+    let known = host.board.host().desired.broken_files;
+    for (file, told) in state.broken.iter().filter(|(file, _)| !known.contains(*file)) {
+        let reason = told.first().map(Diagnostic::headline).unwrap_or_default();
+        host.tell(News::of_file(file, reason, now.wall));
+    }
     let mut problems: Vec<&Diagnostic> = diagnostics.iter().collect();
     problems.sort_by_key(|found| !found.is_error());
     host.board.set_host(|status| {

@@ -7,6 +7,7 @@
 pub mod adoption;
 pub mod api;
 pub mod client;
+mod messages;
 mod register;
 pub mod server;
 mod service;
@@ -112,6 +113,7 @@ pub struct Metrics {
     oldest: Mutex<Option<(Duration, Instant)>>,
     services: ServiceSeries,
     syncs: SyncSeries,
+    messages: messages::NotifySeries,
     rollout_duration: HistogramVec,
     engine_requests: IntCounterVec,
     engine_duration: HistogramVec,
@@ -181,6 +183,7 @@ impl Metrics {
             oldest: Mutex::new(None),
             services: ServiceSeries::register(&r)?,
             syncs: SyncSeries::register(&r)?,
+            messages: messages::NotifySeries::register(&r)?,
             rollout_duration: r.histograms(
                 "evenkeel_rollout_duration_seconds",
                 "From the first act of a rollout to its end, by update order and outcome.",

@@ -47,6 +47,7 @@ mod load_again;
 mod metrics;
 mod monitoring;
 mod mutants;
+mod notify;
 mod observation;
 mod packaging;
 mod plan;

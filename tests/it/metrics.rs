@@ -74,6 +74,7 @@ fn used() -> Metrics {
         at: Timestamp(2_500),
     });
     metrics.webhook("github", "accepted");
+    metrics.notified(&evenkeel::desired::work::WorkId::new("shop", "ops").unwrap(), "delivered");
     metrics
 }
 

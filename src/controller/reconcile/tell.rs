@@ -70,6 +70,7 @@ impl Pass<'_> {
         if changed {
             tracing::info!(service = %self.id, condition = condition.kind.as_str(), reason = condition.reason, message = condition.message);
             self.host.progress.condition(self.id, condition);
+            self.host.news.condition(self.id, condition, now.wall);
         }
         if moved {
             for dependent in wish.dependents(&Key::Service(self.id.clone())) {

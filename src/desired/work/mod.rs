@@ -121,3 +121,14 @@ pub struct NotifySpec {
     pub headers: BTreeMap<String, super::secret::Sensitive>,
     pub source: SourcePlace,
 }
+
+impl NotifySpec {
+    /// Whether it is to be told of this. One that stands at the root, beside all projects, is told of every project; what is of no project
+    /// everybody is told.
+    #[must_use]
+    pub fn wants(&self, id: &WorkId, event: &str, project: Option<&ProjectName>) -> bool {
+        let file = self.source.file.rsplit_once("//").map_or(self.source.file.as_str(), |(_, file)| file);
+        let own = !file.contains('/') || project.is_none_or(|project| *project == id.project);
+        own && (self.events.is_empty() || self.events.contains(event))
+    }
+}

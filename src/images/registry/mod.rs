@@ -9,7 +9,7 @@ mod error;
 mod manifest;
 pub mod pace;
 mod repository;
-mod transport;
+pub mod transport;
 mod wire;
 
 pub use client::{Client, Settings};

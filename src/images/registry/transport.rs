@@ -25,7 +25,7 @@ pub(super) const ANSWER_CAP: usize = 4 << 20;
 type Line = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// One line a host, because each may have certificates of its own.
-pub(super) struct Transport {
+pub struct Transport {
     /// Folders of certificates by host, in Docker's layout: `<host>/*.crt`, `<host>/*.cert` with `<host>/*.key`.
     certificates: PathBuf,
     lines: Mutex<BTreeMap<String, Line>>,
@@ -41,8 +41,16 @@ impl Transport {
     /// # Errors
     /// What happened on the way, without anything of the request's headers in it.
     pub async fn send(&self, host: &str, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, String> {
-        let line = self.line(host)?;
         let shown = shown(request.uri());
+        self.post(host, request).await.map_err(|why| format!("{shown}: {why}"))
+    }
+
+    /// The same for an address that is nobody's business.
+    ///
+    /// # Errors
+    /// What happened on the way, without the address.
+    pub async fn post(&self, host: &str, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, String> {
+        let line = self.line(host)?;
         let exchange = async {
             let answer = line.request(request).await.map_err(|error| whole(&error))?;
             let (head, body) = answer.into_parts();
@@ -50,9 +58,8 @@ impl Transport {
             Ok::<_, String>(Response::from_parts(head, body.to_bytes()))
         };
         match tokio::time::timeout(DEADLINE, exchange).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(why)) => Err(format!("{shown}: {why}")),
-            Err(_) => Err(format!("{shown}: no whole answer within {} s", DEADLINE.as_secs())),
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no whole answer within {} s", DEADLINE.as_secs())),
         }
     }
 

@@ -63,18 +63,11 @@ impl Loading<'_> {
             let Some(making) = self.making("notification", name, object, [].into_iter(), facts) else {
                 continue;
             };
-            self.not_run("notify", name, object, "this version tells nobody");
             let id = making.id.clone();
             let work = self.made(making, facts, false, convert::notify);
             self.works.notify.insert(id, placed(work, |spec, source| spec.source = source));
         }
         self.cycles_of_jobs(&jobs);
-    }
-
-    /// One warning for each object, told where something is done with the files and not where they are only checked.
-    fn not_run(&mut self, kind: &str, name: &str, object: &Object, why: &str) {
-        let message = format!("{kind}.{name} was read and checked, and nothing is done with it: {why} yet");
-        self.works.not_run.push(Diagnostic::warning("not-run-yet", object.place.clone(), message, "not run"));
     }
 
     fn making<'l>(
