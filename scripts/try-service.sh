@@ -99,7 +99,7 @@ before=$(main)
 inside dpkg --install /root/next.deb >/dev/null 2>&1
 until_true "the later version runs" 30 other_process
 until_true "the service is ready under the later version" 30 ready
-inside evenkeel history default/try --json | grep -q Committed || fail "the history was lost"
+inside evenkeel history default/try --json | grep -q '"committed"' || fail "the history was lost"
 [ "$(served)" = "$kept" ] || fail "the upgrade made another container"
 
 echo "== the hardening of the unit"

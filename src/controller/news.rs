@@ -146,6 +146,7 @@ impl Health {
             | ConditionKind::Held
             | ConditionKind::Paused
             | ConditionKind::AwaitingApproval
+            | ConditionKind::AwaitingWindow
             | ConditionKind::Frozen
             | ConditionKind::Orphaned
             | ConditionKind::Removed => Self::Unsaid,
