@@ -1,4 +1,4 @@
-//! `evenkeel logs SERVICE`: what its containers print, as they print it.
+//! `evenkeel logs SERVICE|JOB`: what its containers print, as they print it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::context::{block_on, settings};
 use super::service::pick;
 use super::show::clean;
-use super::{code, look, out, revisions};
+use super::{code, jobs, look, out, revisions};
 use crate::config::{Flags, Settings, duration};
 use crate::controller::clock;
 use crate::desired::ident::ServiceId;
@@ -34,10 +34,17 @@ Examples:
   evenkeel logs web --since 15m
   evenkeel logs web --json | jq -r 'select(.stream == \"stderr\").line'
   evenkeel logs web --previous-failure
-                                   the last lines of the revision that failed, kept when it was removed")]
+                                   the last lines of the revision that failed, kept when it was removed
+  evenkeel logs nightly            what the last run of a job printed
+  evenkeel logs nightly -f         the run that is under way, and those that come
+  evenkeel logs nightly --run 20261126T023000Z")]
 pub struct LogsArgs {
-    /// `project/service`, or `service` where that is clear
+    /// `project/service`, or `service` where that is clear; or a job in the same way
+    #[arg(value_name = "SERVICE|JOB")]
     service: String,
+    /// The run of a job [default: the last one]
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
     /// Go on printing, also when the container is replaced
     #[arg(long, short)]
     follow: bool,
@@ -93,21 +100,98 @@ async fn logs(settings: &Settings, args: &LogsArgs) -> i32 {
         Ok(all) => all,
         Err(error) => return out::fail(error),
     };
-    let mut known: Vec<ServiceId> = all.iter().filter_map(service_of).collect();
-    known.sort();
-    known.dedup();
-    let id = match pick(&args.service, &known) {
-        Ok(id) => id,
-        Err(error) => return out::fail(format_args!("{error} (only services with containers have logs)")),
+    let of = |kind: fn(&str, &str) -> What, label: &str| {
+        let named = all.iter().filter_map(|found| named_by(found, label));
+        let mut known: Vec<ServiceId> = named.collect();
+        known.sort();
+        known.dedup();
+        pick(&args.service, &known).map(|id| kind(id.project.as_str(), id.service.as_str()))
+    };
+    let service = of(What::service, label::SERVICE);
+    let what = match service {
+        Ok(what) if args.run.is_none() => what,
+        service => match of(What::job, label::JOB) {
+            Ok(job) => job,
+            Err(_) => return from_journal(settings, args, service.err()).await,
+        },
     };
     let mut reader = Reader::new(engine, args);
-    let mine: Vec<ContainerSummary> =
-        all.into_iter().filter(|found| service_of(found).as_ref() == Some(&id)).collect();
+    let mut mine: Vec<ContainerSummary> = all.into_iter().filter(|found| what.has(found)).collect();
+    if what.job {
+        mine.sort_by(|a, b| b.labels.get(label::RUN).cmp(&a.labels.get(label::RUN)));
+    }
+    if let Some(run) = &args.run {
+        mine.retain(|found| found.labels.get(label::RUN) == Some(run));
+        if mine.is_empty() {
+            return from_journal(settings, args, None).await;
+        }
+    }
     reader.attach(serving(mine)).await;
-    if !args.follow {
+    if !args.follow || args.run.is_some() {
         return reader.drain().await;
     }
-    reader.follow(settings, &id).await
+    reader.follow(settings, &what).await
+}
+
+/// A service or a job.
+struct What {
+    project: String,
+    name: String,
+    job: bool,
+}
+
+impl What {
+    fn service(project: &str, name: &str) -> Self {
+        Self { project: project.to_owned(), name: name.to_owned(), job: false }
+    }
+
+    fn job(project: &str, name: &str) -> Self {
+        Self { job: true, ..Self::service(project, name) }
+    }
+
+    fn label(&self) -> &'static str {
+        if self.job { label::JOB } else { label::SERVICE }
+    }
+
+    fn has(&self, found: &ContainerSummary) -> bool {
+        found.labels.get(label::PROJECT) == Some(&self.project)
+            && found.labels.get(self.label()) == Some(&self.name)
+    }
+}
+
+/// What the journal kept of runs whose containers are gone, or that never had one.
+async fn from_journal(settings: &Settings, args: &LogsArgs, otherwise: Option<String>) -> i32 {
+    let rows = match jobs::rows(settings, None, 0).await {
+        Ok(rows) => rows,
+        Err(code) => return code,
+    };
+    if let Err(error) = jobs::named(&args.service, &rows) {
+        let told = otherwise.map_or(error, |error| format!("{error} (only what has containers has logs)"));
+        return out::fail(told);
+    }
+    let rows = match jobs::rows(settings, Some(&args.service), 1000).await {
+        Ok(rows) => rows,
+        Err(code) => return code,
+    };
+    let Some(row) = rows.first() else { return out::fail("the job is gone") };
+    let run = match &args.run {
+        None => row.runs.first(),
+        Some(run) => row.runs.iter().find(|row| row.run == *run),
+    };
+    let Some(run) = run else {
+        return out::fail(match &args.run {
+            Some(run) => format!("the journal of {} knows no run {run} that has ended", row.job),
+            None => format!("no run of {} has ended yet, and none has a container", row.job),
+        });
+    };
+    if args.json {
+        return out::json(run);
+    }
+    note!("run {} has no container any more; the last lines that it printed:", run.run);
+    if let Some(tail) = &run.tail {
+        say!("{}", clean(tail));
+    }
+    code::OK
 }
 
 /// The containers that run; when none does, the one that was made last: its end is what one wants to see.
@@ -116,20 +200,20 @@ fn serving(all: Vec<ContainerSummary>) -> Vec<ContainerSummary> {
     if up.is_empty() { all.into_iter().take(1).collect() } else { up }
 }
 
-fn service_of(found: &ContainerSummary) -> Option<ServiceId> {
-    ServiceId::new(found.labels.get(label::PROJECT)?, found.labels.get(label::SERVICE)?)
+fn named_by(found: &ContainerSummary, label: &str) -> Option<ServiceId> {
+    ServiceId::new(found.labels.get(label::PROJECT)?, found.labels.get(label)?)
 }
 
 /// Containers of this instance, as the engine lists them: the last made first.
 async fn containers(
     engine: &Arc<dyn Observe>,
     settings: &Settings,
-    service: Option<&ServiceId>,
+    what: Option<&What>,
 ) -> Result<Vec<ContainerSummary>, String> {
     let mut labels = BTreeMap::from([(label::OWNER.to_owned(), settings.instance.clone())]);
-    if let Some(id) = service {
-        labels.insert(label::PROJECT.to_owned(), id.project.to_string());
-        labels.insert(label::SERVICE.to_owned(), id.service.to_string());
+    if let Some(what) = what {
+        labels.insert(label::PROJECT.to_owned(), what.project.clone());
+        labels.insert(what.label().to_owned(), what.name.clone());
     }
     engine
         .list_containers(&ContainerFilter { labels, ..ContainerFilter::default() })
@@ -200,14 +284,14 @@ impl Reader {
         self.finish()
     }
 
-    async fn follow(mut self, settings: &Settings, id: &ServiceId) -> i32 {
+    async fn follow(mut self, settings: &Settings, what: &What) -> i32 {
         let mut tick = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 Some((name, chunk)) = self.streams.next(), if !self.streams.is_empty() => self.print(&name, chunk),
                 _ = tick.tick() => {
                     // A look that fails is made again; what is being read goes on meanwhile.
-                    let found = containers(&self.engine, settings, Some(id)).await.unwrap_or_default();
+                    let found = containers(&self.engine, settings, Some(what)).await.unwrap_or_default();
                     let up = found.into_iter().filter(|found| found.status.is_up()).collect();
                     self.attach(up).await;
                 }

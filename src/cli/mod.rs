@@ -12,6 +12,8 @@ mod doctor;
 mod files;
 mod fmt;
 mod history;
+mod job;
+mod jobs;
 mod logs;
 mod look;
 mod messages;
@@ -119,6 +121,10 @@ pub enum Commands {
     Disown(disown::DisownArgs),
     /// Show what a service's containers print
     Logs(logs::LogsArgs),
+    /// Show jobs: when they run next, how they ended, what was missed
+    Jobs(jobs::JobsArgs),
+    /// Run a job now, or stop a run
+    Job(job::JobArgs),
     /// Set, list and encrypt secrets of this host
     Secret(secret::SecretArgs),
     /// Show whom the files say to tell what happens, and try it
@@ -157,6 +163,8 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Adopt(args) => adopt::run(flags, args),
         Commands::Disown(args) => disown::run(flags, args),
         Commands::Logs(args) => logs::run(flags, args),
+        Commands::Jobs(args) => jobs::run(flags, args),
+        Commands::Job(args) => job::run(flags, args),
         Commands::Secret(args) => secret::run(flags, args),
         Commands::Notify(args) => messages::run(flags, args),
         Commands::Doctor(args) => doctor::run(flags, args),

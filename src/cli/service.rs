@@ -7,15 +7,24 @@ use crate::desired::ident::ServiceId;
 /// # Errors
 /// A sentence: nothing or several things are called so, with what was likely meant.
 pub(super) fn pick(text: &str, known: &[ServiceId]) -> Result<ServiceId, String> {
+    pick_of("service", text, known)
+}
+
+/// The same among things of another kind, which `word` names.
+///
+/// # Errors
+/// See [`pick`].
+pub(super) fn pick_of(word: &str, text: &str, known: &[ServiceId]) -> Result<ServiceId, String> {
     if let Some((project, service)) = text.split_once('/') {
-        let id = ServiceId::new(project, service)
-            .ok_or_else(|| format!("`{text}` is no name of a service: write PROJECT/SERVICE"))?;
-        return if known.contains(&id) { Ok(id) } else { Err(unknown(text, known)) };
+        let id = ServiceId::new(project, service).ok_or_else(|| {
+            format!("`{text}` is no name of a {word}: write PROJECT/{}", word.to_uppercase())
+        })?;
+        return if known.contains(&id) { Ok(id) } else { Err(unknown(word, text, known)) };
     }
     let found: Vec<&ServiceId> = known.iter().filter(|id| id.service.as_str() == text).collect();
     match found.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(unknown(text, known)),
+        [] => Err(unknown(word, text, known)),
         several => Err(format!("`{text}` is in several projects; which one? {}", list(several))),
     }
 }
@@ -36,9 +45,9 @@ pub(super) fn pick_all(texts: &[String], known: &[ServiceId]) -> Result<Vec<Serv
     if errors.is_empty() { Ok(found) } else { Err(errors.join("\n       ")) }
 }
 
-fn unknown(text: &str, known: &[ServiceId]) -> String {
+fn unknown(word: &str, text: &str, known: &[ServiceId]) -> String {
     if known.is_empty() {
-        return format!("there is no service `{text}`: no service is known on this host yet");
+        return format!("there is no {word} `{text}`: no {word} is known on this host yet");
     }
     // Project and service each for itself: a common project makes two services no more alike.
     let likeness = |id: &&ServiceId| match text.split_once('/') {
@@ -48,8 +57,8 @@ fn unknown(text: &str, known: &[ServiceId]) -> String {
     };
     let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match nearest.filter(|id| likeness(id) >= 0.8) {
-        Some(id) => format!("there is no service `{text}`; did you mean {id}?"),
-        None => format!("there is no service `{text}`; there is {}", list(&known.iter().collect::<Vec<_>>())),
+        Some(id) => format!("there is no {word} `{text}`; did you mean {id}?"),
+        None => format!("there is no {word} `{text}`; there is {}", list(&known.iter().collect::<Vec<_>>())),
     }
 }
 

@@ -119,7 +119,9 @@ impl Executor<'_> {
         let Some(found) = self.engine.inspect(id).await? else {
             return Err(EngineError::new(op, id.short(), Failure::NotFound, "the container is gone"));
         };
-        let other = self.service.is_some_and(|service| found.labels.service != *service);
+        let other = self
+            .service
+            .is_some_and(|service| found.labels.service != *service || found.labels.job.is_some());
         if found.labels.owner != self.owner || other {
             let message = format!(
                 "the container belongs to {} of instance {}, so it was left alone",

@@ -298,7 +298,7 @@ pub fn is_ours(
     wanted: &BTreeSet<String>,
 ) -> bool {
     let labels = &container.labels;
-    let claimed = labels.owner == owner && labels.service == *id;
+    let claimed = labels.owner == owner && labels.service == *id && labels.job.is_none();
     if claimed && let Some(hook) = &labels.hook {
         let plain = format!("{}-{}-{hook}", id.project, id.service);
         return recorded.contains(&container.id) || implied(&container.name, &plain);

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::FileName;
 use super::diagnostic::{Diagnostic, Span};
 use super::ident::{ProjectName, ServiceId};
 use super::snapshot::{Commit, HostFacts, Snapshot};
-use super::spec::ServiceSpec;
+use super::spec::{ServiceSpec, SourcePlace};
 use super::tree::{Pin, Pinned, Tree};
 use super::work::answers::Answers;
+use super::work::{JobSpec, Runs, Work, WorkId};
 use super::{DesiredState, Guard, Loader, PruneImages, Revision, Wanted};
 
 /// Loads one snapshot after the other, each with the sources beside it.
@@ -68,6 +70,12 @@ impl SourcesLoader {
             for (id, wanted) in &mut state.services {
                 self.settle(part, &prefix, id, wanted, &mut pins, &mut settled);
                 if let Wanted::Frozen(why) = wanted {
+                    found.extend(why.iter().filter(|told| told.slug == "unusable-mount").cloned());
+                }
+            }
+            for (id, work) in &mut state.works.jobs {
+                settle_job(part, &prefix, id, work, &mut pins);
+                if let Work::Frozen(why) = work {
                     found.extend(why.iter().filter(|told| told.slug == "unusable-mount").cloned());
                 }
             }
@@ -158,6 +166,63 @@ impl SourcesLoader {
     }
 }
 
+/// Binds a job to the content it mounts and to its commit, like a service.
+fn settle_job(
+    part: &Snapshot,
+    prefix: &str,
+    id: &WorkId,
+    work: &mut Work<JobSpec>,
+    pins: &mut BTreeSet<Pin>,
+) {
+    let job = match work {
+        Work::Wanted(job) => job,
+        Work::Frozen(why) => {
+            *why = placed(std::mem::take(why), prefix);
+            return;
+        }
+    };
+    let Some(tree) = part.tree.as_deref() else {
+        if !prefix.is_empty() {
+            put_below(&mut Arc::make_mut(job).source, prefix);
+        }
+        return;
+    };
+    let own = match &job.runs {
+        Runs::Container { spec, .. } => tree.pin(spec, &part.root),
+        Runs::Exec(_) => Ok(Pinned::default()),
+    };
+    let own = match own {
+        Ok(own) => own,
+        Err(why) => {
+            let file = format!("{prefix}{}", job.source.file).into();
+            let message = format!("a mount of job `{}` cannot be used: {why}", id.name);
+            let span = Span { file, start: 0, end: 0 };
+            let mut told = Diagnostic::error("unusable-mount", span, message, "mounted here");
+            (told.line, told.column) = (job.source.line, 1);
+            *work = Work::Frozen(vec![told]);
+            return;
+        }
+    };
+    let mounted = own.pins.iter().flat_map(|pin| &pin.files).map(|(_, path)| path.as_str());
+    let read = job.source.files.iter().map(String::as_str);
+    let commit = tree.last_touched(read.chain(mounted)).cloned();
+    pins.extend(own.pins.iter().cloned());
+    let job = Arc::make_mut(job);
+    if let Runs::Container { spec, .. } = &mut job.runs {
+        own.bind(spec);
+    }
+    job.source.commit = commit;
+    put_below(&mut job.source, prefix);
+}
+
+/// Files of one of several sources are told with its name.
+fn put_below(source: &mut SourcePlace, prefix: &str) {
+    if !prefix.is_empty() {
+        source.file = format!("{prefix}{}", source.file);
+        source.files = source.files.iter().map(|file| format!("{prefix}{file}")).collect();
+    }
+}
+
 fn place(told: &mut Diagnostic, prefix: &str) {
     if prefix.is_empty() {
         return;
@@ -185,17 +250,25 @@ fn together(loaded: Vec<(&Snapshot, DesiredState)>, found: &mut Vec<Diagnostic>)
                     why.first().map(|told| told.primary.span.file.clone()).unwrap_or_default()
                 }
             };
-            let message =
-                format!("the project `{}` is defined by several sources: {}", id.project, all.join(", "));
-            let span = Span { file, start: 0, end: 0 };
-            let mut told =
-                Diagnostic::error("two-sources", span, message, format!("here in `{}`", part.name))
-                    .help("a project belongs to one source: give it another name in one of them");
-            (told.line, told.column) = (1, 1);
+            let told = two_sources(&id.project, all, &part.name, file);
             if !found.contains(&told) {
                 found.push(told.clone());
             }
             *wanted = Wanted::Frozen(vec![told]);
+        }
+        for (id, work) in &mut state.works.jobs {
+            let Some(all) = owners.get(&id.project).filter(|all| all.len() > 1) else { continue };
+            let file = match &*work {
+                Work::Wanted(job) => job.source.file.as_str().into(),
+                Work::Frozen(why) => {
+                    why.first().map(|told| told.primary.span.file.clone()).unwrap_or_default()
+                }
+            };
+            let told = two_sources(&id.project, all, &part.name, file);
+            if !found.contains(&told) {
+                found.push(told.clone());
+            }
+            *work = Work::Frozen(vec![told]);
         }
         whole = Some(match whole {
             None => state,
@@ -205,10 +278,20 @@ fn together(loaded: Vec<(&Snapshot, DesiredState)>, found: &mut Vec<Diagnostic>)
     whole.unwrap_or_default()
 }
 
+fn two_sources(project: &ProjectName, all: &[String], here: &str, file: FileName) -> Diagnostic {
+    let message = format!("the project `{project}` is defined by several sources: {}", all.join(", "));
+    let span = Span { file, start: 0, end: 0 };
+    let mut told = Diagnostic::error("two-sources", span, message, format!("here in `{here}`"))
+        .help("a project belongs to one source: give it another name in one of them");
+    (told.line, told.column) = (1, 1);
+    told
+}
+
 fn owners(loaded: &[(&Snapshot, DesiredState)]) -> BTreeMap<ProjectName, Vec<String>> {
     let mut owners: BTreeMap<ProjectName, Vec<String>> = BTreeMap::new();
     for (part, state) in loaded {
-        let own: BTreeSet<&ProjectName> = state.services.keys().map(|id| &id.project).collect();
+        let jobs = state.works.jobs.keys().map(|id| &id.project);
+        let own: BTreeSet<&ProjectName> = state.services.keys().map(|id| &id.project).chain(jobs).collect();
         for project in own {
             owners.entry(project.clone()).or_default().push(part.name.clone());
         }

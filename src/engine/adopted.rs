@@ -313,6 +313,7 @@ mod tests {
         let digits = "ab".repeat(32);
         OwnLabels {
             hook: None,
+            job: None,
             owner: "me".to_owned(),
             service: ServiceId::new("shop", service).unwrap(),
             slot: 1,

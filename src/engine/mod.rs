@@ -9,6 +9,7 @@ pub mod files;
 pub mod recorded;
 pub mod registry;
 pub mod sim;
+pub mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -7,6 +7,7 @@
 pub mod adoption;
 pub mod api;
 pub mod client;
+mod jobs;
 mod messages;
 mod register;
 pub mod server;
@@ -23,6 +24,7 @@ use thiserror::Error;
 
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
+use jobs::JobSeries;
 use register::Registrar;
 use service::ServiceSeries;
 pub use service::{ServiceGauges, Serving};
@@ -114,6 +116,7 @@ pub struct Metrics {
     services: ServiceSeries,
     syncs: SyncSeries,
     messages: messages::NotifySeries,
+    jobs: JobSeries,
     rollout_duration: HistogramVec,
     engine_requests: IntCounterVec,
     engine_duration: HistogramVec,
@@ -184,6 +187,7 @@ impl Metrics {
             services: ServiceSeries::register(&r)?,
             syncs: SyncSeries::register(&r)?,
             messages: messages::NotifySeries::register(&r)?,
+            jobs: JobSeries::register(&r)?,
             rollout_duration: r.histograms(
                 "evenkeel_rollout_duration_seconds",
                 "From the first act of a rollout to its end, by update order and outcome.",
@@ -408,6 +412,16 @@ impl Metrics {
     /// A webhook request was answered.
     pub fn webhook(&self, kind: &str, result: &str) {
         self.syncs.webhook(kind, result);
+    }
+
+    /// What is remembered of a job.
+    pub fn job(&self, id: &crate::desired::work::WorkId, record: &crate::state::jobs::JobRecord) {
+        self.jobs.set(id, record);
+    }
+
+    /// A job is gone.
+    pub fn forget_job(&self, id: &crate::desired::work::WorkId) {
+        self.jobs.forget(id);
     }
 
     /// Something changed in the directory of the desired state.

@@ -98,6 +98,7 @@ pub fn take_over(terms: &Terms<'_>, candidates: &[Candidate]) -> Result<Takeover
         let digest = one.image.digests.first().cloned();
         labels.push(OwnLabels {
             hook: None,
+            job: None,
             owner: terms.owner.to_owned(),
             service: terms.id.clone(),
             slot,

@@ -47,6 +47,7 @@ impl<'a> Pass<'a> {
             image_digest: kept.digest.clone(),
             source,
             hook: None,
+            job: None,
         };
         let creation = Creation {
             name,

@@ -15,6 +15,7 @@ pub mod gate;
 pub mod guard;
 pub mod hooks;
 pub mod images;
+pub mod jobs;
 pub mod live;
 pub mod network;
 pub mod observed;

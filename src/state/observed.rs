@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::baked::{Baked, ImageDefaults};
+use super::jobs::RunId;
 use super::record::RevisionId;
 use super::time::EngineStamp;
 use crate::desired::hash::SpecHash;
@@ -26,6 +27,9 @@ pub mod label {
     pub const SOURCE: &str = "dev.evenkeel.source";
     /// On a hook's own container: which hook.
     pub const HOOK: &str = "dev.evenkeel.hook";
+    /// On a container of a job, in place of the service: its name, and which of its runs.
+    pub const JOB: &str = "dev.evenkeel.job";
+    pub const RUN: &str = "dev.evenkeel.run";
     /// On networks and volumes: the key in the project and the hash of the definition.
     pub const NETWORK: &str = "dev.evenkeel.network";
     pub const VOLUME: &str = "dev.evenkeel.volume";
@@ -105,6 +109,9 @@ pub struct OwnLabels {
     /// It serves nothing: it is a hook's own container (`pre-start-1`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
+    /// It is no service's: `service` names a job, and this is the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -233,7 +233,8 @@ fn hook_images(spec: &ServiceSpec) -> impl Iterator<Item = String> {
     lifecycle.chain(spec.policy.hooks.values().flatten()).filter_map(|hook| hook.image.clone())
 }
 
-fn collect(id: &ServiceId, spec: &ServiceSpec, found: &mut Lookups) {
+/// What one spec needs.
+pub(super) fn collect(id: &ServiceId, spec: &ServiceSpec, found: &mut Lookups) {
     found.hook_images.extend(hook_images(spec));
     found.networks.extend(spec.live.networks.keys().cloned());
     found.volumes.extend(spec.container.mounts.values().filter_map(|mount| match &mount.source {

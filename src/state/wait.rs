@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, ConditionKind};
 use super::decide::Pass;
-use super::observed::{DependencyProgress, DependencyState};
+use super::observed::{DependencyProgress, DependencyState, ObservedService};
 use super::roll::Roll;
 use crate::desired::ident::ServiceName;
 use crate::desired::spec::{Dependency, DependencyCondition, MountSource, NetworkMode, ServiceSpec};
@@ -71,48 +71,15 @@ impl Pass<'_> {
     }
 
     fn missing_object(&self, spec: &ServiceSpec) -> Option<(&'static str, String)> {
-        let observed = self.inputs.observed;
-        let networks =
-            spec.live.networks.keys().filter(|_| spec.container.network_mode == NetworkMode::Networks);
-        if let Some(name) =
-            networks.into_iter().find(|name| observed.networks.get(*name).is_none_or(Vec::is_empty))
-        {
-            return Some(("NetworkMissing", format!("network {name}")));
-        }
-        let volumes = spec.container.mounts.values().filter_map(|mount| match &mount.source {
-            MountSource::Volume { name: Some(name), .. } => Some(name),
-            _ => None,
-        });
-        let mut missing = volumes.filter(|name| observed.volumes.get(*name).is_none_or(Option::is_none));
-        missing.next().map(|name| ("VolumeMissing", format!("volume {name}")))
+        missing_object(spec, self.inputs.observed)
     }
 
     fn unmet_dependency(&self, spec: &ServiceSpec) -> Option<(&'static str, String)> {
-        if let NetworkMode::Service(parent) = &spec.container.network_mode
-            && self.inputs.observed.parent.as_ref().is_none_or(|owner| !owner.running)
-        {
-            return Some(("DependencyNotReady", format!("{parent}, whose network it shares, to run")));
-        }
-        if let Some(text) = self.tie_is_down(spec) {
-            return Some(("DependencyNotReady", text));
-        }
-        let dependencies = &self.inputs.observed.dependencies;
-        let mut obstacles = spec
-            .policy
-            .depends_on
-            .iter()
-            .filter_map(|(name, dependency)| obstacle(name, dependency, dependencies.get(name)));
-        obstacles.next().map(|text| ("DependencyNotReady", text))
+        unmet_dependency(spec, self.inputs.observed)
     }
 
-    /// Of the containers that its request names: the first that is not there, or does not run and must.
     fn tie_is_down(&self, spec: &ServiceSpec) -> Option<String> {
-        let tied = &self.inputs.observed.tied;
-        let mut down =
-            spec.container.extra.ties().filter(|(name, tie)| {
-                tied.get(*name).is_none_or(|other| tie.needs_running() && !other.running)
-            });
-        down.next().map(|(name, tie)| format!("{name}, {}, to run", tie.words()))
+        tie_is_down(spec, self.inputs.observed)
     }
 
     /// A container cannot be started into a namespace of one that does not run.
@@ -131,4 +98,53 @@ impl Pass<'_> {
             )
         })
     }
+}
+
+/// The first thing that a container of this spec waits for, in words that fit behind "waits for".
+pub(super) fn missing(spec: &ServiceSpec, observed: &ObservedService) -> Option<String> {
+    missing_object(spec, observed).or_else(|| unmet_dependency(spec, observed)).map(|(_, text)| text)
+}
+
+fn missing_object(spec: &ServiceSpec, observed: &ObservedService) -> Option<(&'static str, String)> {
+    let networks = spec.live.networks.keys().filter(|_| spec.container.network_mode == NetworkMode::Networks);
+    if let Some(name) =
+        networks.into_iter().find(|name| observed.networks.get(*name).is_none_or(Vec::is_empty))
+    {
+        return Some(("NetworkMissing", format!("network {name}")));
+    }
+    let volumes = spec.container.mounts.values().filter_map(|mount| match &mount.source {
+        MountSource::Volume { name: Some(name), .. } => Some(name),
+        _ => None,
+    });
+    let mut missing = volumes.filter(|name| observed.volumes.get(*name).is_none_or(Option::is_none));
+    missing.next().map(|name| ("VolumeMissing", format!("volume {name}")))
+}
+
+fn unmet_dependency(spec: &ServiceSpec, observed: &ObservedService) -> Option<(&'static str, String)> {
+    if let NetworkMode::Service(parent) = &spec.container.network_mode
+        && observed.parent.as_ref().is_none_or(|owner| !owner.running)
+    {
+        return Some(("DependencyNotReady", format!("{parent}, whose network it shares, to run")));
+    }
+    if let Some(text) = tie_is_down(spec, observed) {
+        return Some(("DependencyNotReady", text));
+    }
+    let dependencies = &observed.dependencies;
+    let mut obstacles = spec
+        .policy
+        .depends_on
+        .iter()
+        .filter_map(|(name, dependency)| obstacle(name, dependency, dependencies.get(name)));
+    obstacles.next().map(|text| ("DependencyNotReady", text))
+}
+
+/// Of the containers that its request names: the first that is not there, or does not run and must.
+fn tie_is_down(spec: &ServiceSpec, observed: &ObservedService) -> Option<String> {
+    let tied = &observed.tied;
+    let mut down = spec
+        .container
+        .extra
+        .ties()
+        .filter(|(name, tie)| tied.get(*name).is_none_or(|other| tie.needs_running() && !other.running));
+    down.next().map(|(name, tie)| format!("{name}, {}, to run", tie.words()))
 }

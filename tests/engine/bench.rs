@@ -189,6 +189,7 @@ pub async fn creation(bench: &dyn Bench, service: &str, app: App) -> Creation {
         image_digest: None,
         source: "contract/test.toml:1".to_owned(),
         hook: None,
+        job: None,
         service: service.clone(),
     };
     Creation {

@@ -60,6 +60,7 @@ fn ours_win(labels: &BTreeMap<String, String>, input: &[u8]) {
         image_digest: (slot % 2 == 0).then(|| input.line()),
         source: input.line(),
         hook: None,
+        job: None,
     };
     let mut spec = labels.clone();
     if own.image_digest.is_none() {

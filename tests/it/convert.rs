@@ -101,6 +101,7 @@ fn plain() -> Creation {
             image_digest: Some("web@sha256:00".to_owned()),
             source: "shop/web.toml:3".to_owned(),
             hook: None,
+            job: None,
         },
         spec,
         image: ImageFacts {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use evenkeel::desired::hooks::HookPoint;
 use evenkeel::desired::ident::ServiceId;
 use evenkeel::desired::snapshot::Commit;
+use evenkeel::desired::work::WorkId;
 use evenkeel::metrics::{
     LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges, Serving, SyncOutcome,
 };
 use evenkeel::state::condition::ConditionKind;
+use evenkeel::state::jobs::JobRecord;
 use evenkeel::state::plan::Failure;
 use evenkeel::state::time::Timestamp;
 
@@ -75,6 +77,7 @@ fn used() -> Metrics {
     });
     metrics.webhook("github", "accepted");
     metrics.notified(&evenkeel::desired::work::WorkId::new("shop", "ops").unwrap(), "delivered");
+    metrics.job(&WorkId::new("shop", "nightly").unwrap(), &JobRecord::default());
     metrics
 }
 

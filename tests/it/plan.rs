@@ -473,6 +473,7 @@ impl World {
                 image_digest: None,
                 source: String::new(),
                 hook: None,
+                job: None,
             },
             status: serde_json::from_value(serde_json::Value::String((*status).to_owned())).unwrap(),
             exit_code: 0,

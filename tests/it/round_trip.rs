@@ -93,6 +93,7 @@ fn creation(id: &ServiceId, spec: &ServiceSpec, image: &ImageFacts, owner: &str)
         live: spec.live.clone(),
         labels: OwnLabels {
             hook: None,
+            job: None,
             owner: owner.to_owned(),
             service: id.clone(),
             slot: 1,

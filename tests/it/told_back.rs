@@ -98,6 +98,7 @@ fn creation(id: &ServiceId, spec: &ServiceSpec) -> Creation {
             image_digest: None,
             source: spec.source.label(),
             hook: None,
+            job: None,
         },
         spec: spec.container.clone(),
         image,

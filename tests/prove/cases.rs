@@ -222,6 +222,7 @@ fn with_copied_labels(host: &mut Host, service: &ServiceId, wish: &Wanted) {
         image_digest: None,
         source: "shop/web.toml:1".to_owned(),
         hook: None,
+        job: None,
     };
     let copy = Foreign {
         name: "foreign-copy".to_owned(),

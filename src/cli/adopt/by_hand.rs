@@ -90,6 +90,7 @@ async fn find(
     let hash = SpecHash::of(&plain(String::new())?.container);
     let labels = OwnLabels {
         hook: None,
+        job: None,
         owner: String::new(),
         service: id.clone(),
         slot: 1,

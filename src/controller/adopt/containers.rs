@@ -237,6 +237,7 @@ fn provisional(host: &Host, id: &ServiceId, wanted: &Revision, image: &ImageId) 
     let spec: SpecHash = wanted.hash.clone();
     OwnLabels {
         hook: None,
+        job: None,
         owner: host.owner.clone(),
         service: id.clone(),
         slot: 1,

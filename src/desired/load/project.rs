@@ -347,7 +347,8 @@ impl<'a> Loading<'a> {
             draft.frozen.retain(|told| !FOLLOW_UPS.contains(&told.slug));
             draft.frozen.extend(facts.gaps.iter().cloned());
         }
-        self.granted(draft, granted.into_inner(), facts);
+        let frozen = self.granted(&draft.id, granted.into_inner(), &mut draft.files, facts);
+        draft.frozen.extend(frozen);
         draft.spec = spec
             .filter(|_| sound && draft.frozen.is_empty())
             .map(|spec| self.placed(spec, draft, facts.names))

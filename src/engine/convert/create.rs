@@ -264,7 +264,8 @@ fn endpoints(creation: &Creation, api: (u32, u32)) -> Result<Endpoints, String> 
         return Ok(Endpoints { first: None, at_once: at_once.into_iter().collect(), later: Vec::new() });
     }
     // The service's name is that of who serves.
-    let own_name = creation.labels.hook.is_none().then(|| creation.labels.service.service.to_string());
+    let serves = creation.labels.hook.is_none() && creation.labels.job.is_none();
+    let own_name = serves.then(|| creation.labels.service.service.to_string());
     let service: BTreeSet<String> = own_name.into_iter().collect();
     let mut networks: Vec<(&String, &Endpoint)> = creation.live.networks.iter().collect();
     networks.sort_by_key(|(name, endpoint)| (std::cmp::Reverse(endpoint.priority), *name));

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::desired::hash::{SpecHash, network_definition, volume_definition};
 use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
 use crate::desired::spec::{NetworkSpec, VolumeSpec};
+use crate::state::jobs::RunId;
 use crate::state::observed::{ImageId, OwnLabels, label};
 use crate::state::record::RevisionId;
 
@@ -34,7 +35,8 @@ pub fn of_container(spec: &BTreeMap<String, String>, own: &OwnLabels) -> BTreeMa
     put(label::COMPOSE_PROJECT, service.project.as_str());
     put(label::COMPOSE_SERVICE, service.service.as_str());
     put(label::COMPOSE_NUMBER, &own.slot.to_string());
-    put(label::COMPOSE_ONEOFF, if own.hook.is_some() { "True" } else { "False" });
+    let serves = own.hook.is_none() && own.job.is_none();
+    put(label::COMPOSE_ONEOFF, if serves { "False" } else { "True" });
     if let Some(hook) = &own.hook {
         put(label::HOOK, hook);
     }
@@ -42,7 +44,14 @@ pub fn of_container(spec: &BTreeMap<String, String>, own: &OwnLabels) -> BTreeMa
     put(label::COMPOSE_HASH, own.spec.as_str());
     put(label::OWNER, &own.owner);
     put(label::PROJECT, service.project.as_str());
-    put(label::SERVICE, service.service.as_str());
+    match &own.job {
+        // Whoever looks for services does not find it.
+        Some(run) => {
+            put(label::JOB, service.service.as_str());
+            put(label::RUN, run.as_str());
+        }
+        None => put(label::SERVICE, service.service.as_str()),
+    }
     put(label::SLOT, &own.slot.to_string());
     put(label::REVISION, own.revision.as_str());
     put(label::SPEC, own.spec.as_str());
@@ -95,7 +104,12 @@ pub fn decode(labels: &BTreeMap<String, String>, owner: &str) -> Result<OwnLabel
         return Err(NotOurs::OtherOwner(piece(found)));
     }
     let project = parsed(labels, label::PROJECT, ProjectName::new)?;
-    let service = parsed(labels, label::SERVICE, ServiceName::new)?;
+    let job = match labels.contains_key(label::JOB) {
+        true => Some(parsed(labels, label::RUN, RunId::parse)?),
+        false => None,
+    };
+    let name = if job.is_some() { label::JOB } else { label::SERVICE };
+    let service = parsed(labels, name, ServiceName::new)?;
     Ok(OwnLabels {
         owner: found.clone(),
         service: ServiceId { project, service },
@@ -107,6 +121,7 @@ pub fn decode(labels: &BTreeMap<String, String>, owner: &str) -> Result<OwnLabel
         image_digest: labels.get(label::IMAGE_DIGEST).cloned(),
         source: text(labels, label::SOURCE)?.to_owned(),
         hook: labels.get(label::HOOK).cloned(),
+        job,
     })
 }
 

@@ -128,5 +128,6 @@ fn is_the_same(holder: &answers::Container, creation: &Creation, owner: &str) ->
             && found.slot == wanted.slot
             && found.revision == wanted.revision
             && found.hook == wanted.hook
+            && found.job == wanted.job
     })
 }

@@ -19,6 +19,7 @@ mod observe;
 mod probe;
 mod pull;
 pub mod streams;
+mod wait;
 pub mod wire;
 mod write;
 

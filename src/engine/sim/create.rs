@@ -161,7 +161,8 @@ impl Host {
             NetworkMode::Bridge => ("default".to_owned(), builtin("bridge")),
             NetworkMode::Networks => {
                 let service = creation.labels.service.service.as_str();
-                let own_name = creation.labels.hook.is_none().then(|| service.to_owned());
+                let serves = creation.labels.hook.is_none() && creation.labels.job.is_none();
+                let own_name = serves.then(|| service.to_owned());
                 let endpoints: BTreeMap<String, ObservedEndpoint> = creation
                     .live
                     .networks
@@ -338,5 +339,6 @@ fn is_the_same(holder: &Container, wanted: &OwnLabels) -> bool {
                 && own.slot == wanted.slot
                 && own.revision == wanted.revision
                 && own.hook == wanted.hook
+                && own.job == wanted.job
         })
 }

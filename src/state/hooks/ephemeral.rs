@@ -198,6 +198,7 @@ impl<'a> Pass<'a> {
             image_digest: image.digests.first().cloned(),
             source: kept.spec.source.label(),
             hook: Some(key.label()),
+            job: None,
         };
         let inherited = self.inherited_for_hook(kept, &image);
         Creation {

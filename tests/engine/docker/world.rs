@@ -57,6 +57,7 @@ impl World {
                 image_digest: None,
                 source: "test.toml:1".to_owned(),
                 hook: None,
+                job: None,
                 service,
             },
             spec,

@@ -12,6 +12,7 @@ use crate::desired::objects::{Object, Objects};
 use crate::desired::position::Positions;
 use crate::desired::spec::{Ipam, NetworkSpec, SourcePlace};
 use crate::desired::variables::{ObjectScope, ProjectScope};
+use crate::desired::work::Runs;
 
 /// Networks and volumes of a project by key.
 pub(super) struct Names {
@@ -100,7 +101,12 @@ impl Loading<'_> {
     /// The network `default`, when a service uses it and the project does not declare it.
     pub(super) fn implied_network(&self, project: &ProjectName, names: &Names) -> Option<Arc<NetworkSpec>> {
         let declared = names.networks.get("default").filter(|declared| declared.span.file.is_empty())?;
-        let mut specs = self.drafts.iter().filter_map(|draft| draft.spec.as_ref());
+        let services = self.drafts.iter().filter_map(|draft| draft.spec.as_ref());
+        let jobs = self.works.jobs.values().filter_map(|job| match &job.wanted()?.runs {
+            Runs::Container { spec, .. } => Some(&**spec),
+            Runs::Exec(_) => None,
+        });
+        let mut specs = services.chain(jobs);
         let user =
             specs.find(|spec| spec.live.networks.values().any(|endpoint| endpoint.key == "default"))?;
         Some(Arc::new(NetworkSpec {

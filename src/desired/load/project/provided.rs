@@ -1,8 +1,8 @@
 //! The secrets, configs and logins of a project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Draft, Facts, Loading, look};
+use super::{Facts, Loading, look};
 use crate::desired::convert::{self, Context, Definition, Definitions, Granted, GrantedCell};
 use crate::desired::diagnostic::{Diagnostic, Span};
 use crate::desired::ident::{ProjectName, ServiceId};
@@ -17,7 +17,7 @@ use crate::desired::variables::{ObjectScope, ProjectScope};
 pub const UNAVAILABLE: &str = "secret-unavailable";
 
 /// Who uses what.
-pub(super) type Users = BTreeMap<(ProvidedKind, String), std::collections::BTreeSet<ServiceId>>;
+pub(super) type Users = BTreeMap<(ProvidedKind, String), BTreeSet<ServiceId>>;
 
 impl Loading<'_> {
     /// What the project declares. Faults are told, and are in the definitions for those who use them.
@@ -119,20 +119,28 @@ impl Loading<'_> {
         all
     }
 
-    /// Takes in what a service uses: whose files have a part in it, and why it must be left as it is.
-    pub(super) fn granted(&mut self, draft: &mut Draft, granted: Granted, facts: &Facts<'_>) {
+    /// Takes in what a service or a job uses: whose files have a part in it. Returns why it must be left as it is.
+    pub(super) fn granted(
+        &mut self,
+        user: &ServiceId,
+        granted: Granted,
+        files: &mut BTreeSet<String>,
+        facts: &Facts<'_>,
+    ) -> Vec<Diagnostic> {
+        let mut frozen = Vec::new();
         for used in granted.used {
-            self.users.entry(used.clone()).or_default().insert(draft.id.clone());
+            self.users.entry(used.clone()).or_default().insert(user.clone());
             let Some(found) = facts.definitions.get(&used) else { continue };
-            draft.files.extend(found.files.iter().cloned());
+            files.extend(found.files.iter().cloned());
             if found.ask.is_none() {
-                draft.frozen.extend(found.faults.iter().filter(|told| told.is_error()).cloned());
+                frozen.extend(found.faults.iter().filter(|told| told.is_error()).cloned());
             }
             if let Some(told) = self.unavailable(found) {
-                draft.frozen.push(told.clone());
+                frozen.push(told.clone());
                 self.found.push(told);
             }
         }
+        frozen
     }
 
     /// Why the host cannot give it.

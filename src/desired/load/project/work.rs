@@ -21,6 +21,9 @@ use crate::desired::work::{Chosen, ImageSource, JobSpec, Trigger, Work, WorkId};
 /// Keys whose texts may hold what is known only when an image is built.
 const BUILT: [&str; 2] = ["build", "build_policy"];
 
+/// Keys of a job whose part in a service nobody plays for a job.
+const NOT_OF_JOBS: [&str; 5] = ["pre_start", "post_start", "pre_stop", "hooks", "probe"];
+
 /// An object on its way: its table with defaults, and every file that had a part in it.
 struct Making {
     id: WorkId,
@@ -40,7 +43,11 @@ impl Loading<'_> {
             let work = self.made(making, facts, false, |id, table, context, told| {
                 convert::job(id, table, &jobs, context, told)
             });
-            let place = |spec: &mut JobSpec, source: SourcePlace| spec.source = source;
+            let zone = facts.fleet.host().and_then(|host| host.timezone.clone());
+            let place = |spec: &mut JobSpec, source: SourcePlace| {
+                spec.source = source;
+                spec.timezone = spec.timezone.take().or(zone);
+            };
             let work = placed(work, place);
             self.works.jobs.insert(id, work);
         }
@@ -124,6 +131,14 @@ impl Loading<'_> {
             paused: None,
         };
         let here = self.meant_here(&mut draft, facts);
+        for entry in
+            draft.table.entries.iter().filter(|entry| here && NOT_OF_JOBS.contains(&entry.key.as_str()))
+        {
+            let message =
+                format!("jobs.{name}.{} was read and checked, and is not run for jobs yet", entry.key);
+            let told = Diagnostic::warning("not-run-yet", entry.key_span.clone(), message, "not run");
+            self.works.not_run.push(told);
+        }
         here.then_some(Making { id, table: draft.table, files: draft.files })
     }
 
@@ -153,7 +168,6 @@ impl Loading<'_> {
             Lookup::Set(value) => Some(value),
             Lookup::Unset | Lookup::Broken => None,
         };
-        // Nothing runs it yet, so nothing needs to be opened for it.
         let granted = GrantedCell::default();
         let (snapshot, reads) = (self.snapshot, &self.reads);
         let read = |path: &str| look(snapshot, reads, path);
@@ -183,6 +197,8 @@ impl Loading<'_> {
             wrong.retain(|told| !FOLLOW_UPS.contains(&told.slug));
             wrong.extend(facts.gaps.iter().cloned());
         }
+        let user = ServiceId { project: id.project.clone(), service: id.name.clone() };
+        wrong.extend(self.granted(&user, granted.into_inner(), &mut files, facts));
         let sound = unset.is_empty() || facts.scope.unset() == Severity::Warning;
         let (line, _) = self.positions.of(&table.header.file, table.header.start);
         let source = SourcePlace { file: table.header.file.to_string(), line, files, commit: None };
