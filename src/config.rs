@@ -17,7 +17,7 @@ use clap::Args;
 
 use crate::state::decide::Limits;
 pub use keys::{Names, names};
-pub use units::{duration, size};
+pub use units::{duration, size, threshold};
 
 /// Where the file is looked for when nobody names one. It need not be there.
 pub const DEFAULT_FILE: &str = "/etc/evenkeel/evenkeel.toml";

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::context::chain;
-use super::look::{free_bytes, host_facts};
+use super::look::{host_facts, space};
 use super::sources::{self, Facts, Read, Take};
 use crate::config::Settings;
 use crate::controller::clock::SystemClock;
@@ -90,11 +90,11 @@ impl Word {
         true
     }
 
-    /// Free bytes where the engine keeps its files. An engine elsewhere keeps them where this machine has no such directory,
+    /// Room where the engine keeps its files. An engine elsewhere keeps them where this machine has no such directory,
     /// which reads as "cannot be told".
     fn disk_probe(&self) -> DiskProbe {
         let word = self.clone();
-        Arc::new(move || word.0.get().and_then(|facts| free_bytes(Path::new(&facts.root_dir))))
+        Arc::new(move || word.0.get().and_then(|facts| space(Path::new(&facts.root_dir))))
     }
 }
 

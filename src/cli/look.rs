@@ -32,6 +32,7 @@ use crate::state::decide::{Inputs, Removal, decide};
 use crate::state::observed::{DependencyProgress, DependencyState, EngineSession, ObservedService};
 use crate::state::plan::Lookups;
 use crate::state::record::{Memo, Record};
+use crate::state::space::Space;
 use crate::state::time::Mono;
 use crate::state::{lookups, network, status};
 
@@ -264,7 +265,7 @@ fn surroundings<'r>(
         dependencies: lookups.dependencies.iter().map(|name| (name.clone(), dependency(name))).collect(),
         parent: parent.and_then(|seen| status::parent(&seen.observed, &seen.record)).map(|parent| parent.id),
         tied: tied.collect(),
-        disk_free: whole.facts.as_ref().and_then(|facts| free_bytes(Path::new(&facts.root_dir))),
+        disk_free: whole.facts.as_ref().and_then(|facts| space(Path::new(&facts.root_dir))),
     }
 }
 
@@ -307,10 +308,13 @@ fn host(settings: &Settings, whole: &Whole) -> HostStatus {
     }
 }
 
-/// Bytes free for those who may not use the reserve. `None`: it cannot be told from here.
-pub(super) fn free_bytes(path: &Path) -> Option<u64> {
+/// Room in the file system that this lies on. `None`: it cannot be told from here.
+pub(super) fn space(path: &Path) -> Option<Space> {
     if path.as_os_str().is_empty() {
         return None;
     }
-    statvfs(path).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize))
+    statvfs(path).ok().map(|found| Space {
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+    })
 }

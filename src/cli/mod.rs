@@ -23,8 +23,10 @@ mod order;
 pub mod out;
 mod plan;
 mod progress;
+mod prune;
 pub mod render;
 mod revisions;
+mod rm;
 mod run;
 mod saved;
 pub mod schema;
@@ -119,6 +121,10 @@ pub enum Commands {
     Adopt(adopt::AdoptArgs),
     /// Give a service or a project back: it runs on, and evenkeel leaves it alone
     Disown(disown::DisownArgs),
+    /// Remove a service: containers, record and, when named, its volumes, images and definition
+    Rm(rm::RmArgs),
+    /// Remove what nobody needs any more: superseded images, leftovers of builds, stopped containers of ours
+    Prune(prune::PruneArgs),
     /// Show what a service's containers print
     Logs(logs::LogsArgs),
     /// Show jobs: when they run next, how they ended, what was missed
@@ -162,6 +168,8 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Approve(args) => order::approve(flags, args),
         Commands::Adopt(args) => adopt::run(flags, args),
         Commands::Disown(args) => disown::run(flags, args),
+        Commands::Rm(args) => rm::run(flags, args),
+        Commands::Prune(args) => prune::run(flags, args),
         Commands::Logs(args) => logs::run(flags, args),
         Commands::Jobs(args) => jobs::run(flags, args),
         Commands::Job(args) => job::run(flags, args),

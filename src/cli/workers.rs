@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::run::EngineKind;
 use crate::config::Settings;
+use crate::controller::works::disk::{DiskWorker, Ground};
 use crate::controller::works::jobs::Jobs;
 use crate::controller::works::messages::Notify;
 use crate::controller::works::{Book, Worker};
@@ -16,10 +17,15 @@ const CERTIFICATES: &str = "/etc/docker/certs.d";
 
 /// One of each kind.
 pub(super) fn all(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Vec<Arc<dyn Worker>> {
-    vec![
+    let mut workers: Vec<Arc<dyn Worker>> = vec![
         Arc::new(Notify::new(settings.host.clone(), PathBuf::from(CERTIFICATES))),
         jobs(settings, kind, book),
-    ]
+    ];
+    // A simulated engine has no disk. Why there is no line to a real one the engine itself has told.
+    if let (EngineKind::Docker, Ok(ground)) = (kind, ground(settings, book)) {
+        workers.push(DiskWorker::new(ground));
+    }
+    workers
 }
 
 fn jobs(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Arc<dyn Worker> {
@@ -30,4 +36,14 @@ fn jobs(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Arc<dyn Work
     };
     let wait = wait.map(|engine| Arc::new(engine) as Arc<dyn Wait>);
     Arc::new(Jobs::new(Arc::clone(book), wait, jiff::tz::TimeZone::system()))
+}
+
+/// What pruning and removing need.
+///
+/// # Errors
+/// A sentence: the engine's address cannot be used.
+pub(super) fn ground(settings: &Settings, book: &Arc<Book>) -> Result<Ground, String> {
+    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
+    let engine = Arc::new(engine.map_err(|error| error.to_string())?);
+    Ok(Ground { engine, book: Arc::clone(book) })
 }

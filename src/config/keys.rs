@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Entry, Listen, LogFormat, Settings, WatchKind, duration, size, sources};
+use super::{Entry, Listen, LogFormat, Settings, WatchKind, duration, size, sources, threshold};
 use crate::desired::ident::is_name;
 use crate::source::git;
 
@@ -29,7 +29,7 @@ const fn flagged(
 }
 
 /// In the order of the documentation.
-pub(super) static KEYS: [Key; 26] = [
+pub(super) static KEYS: [Key; 27] = [
     key("desired", |s, text| path(text).map(|value| s.desired = value)),
     key("repo", |s, text| sources::address(text).map(|()| s.repo.url = Some(text.to_owned()))),
     key("branch", |s, text| git::reference(text).map(|value| s.repo.branch = Some(value))),
@@ -56,6 +56,7 @@ pub(super) static KEYS: [Key; 26] = [
     }),
     flagged("concurrency.pulls", "--pulls", |s, text| within(text, 1, 64).map(|value| s.pulls = value)),
     key("limits.disk_floor", |s, text| size(text).map(|value| s.limits.disk_floor = value)),
+    key("limits.disk_pressure", |s, text| threshold(text).map(|value| s.limits.disk_pressure = value)),
     key("limits.watch_window", |s, text| duration(text).map(|value| s.limits.watch_ms = value)),
     key("limits.watch_restarts", |s, text| {
         within(text, 1, 1_000_000).map(|value: usize| {

@@ -1,5 +1,7 @@
 //! Durations and sizes as people write them.
 
+use crate::state::space::Threshold;
+
 /// `500ms`, `90s`, `15m`, `1h30m`, `2d` in milliseconds.
 ///
 /// # Errors
@@ -52,9 +54,44 @@ pub fn size(text: &str) -> Result<u64, String> {
     })
 }
 
+/// A size, a part of the whole (`10%`), or `off`.
+///
+/// # Errors
+/// What is wrong with it and what would be right, as the rest of a sentence.
+pub fn threshold(text: &str) -> Result<Threshold, String> {
+    let text = text.trim();
+    if text == "off" {
+        return Ok(Threshold::Bytes(0));
+    }
+    match text.strip_suffix('%') {
+        Some(number) => match number.trim().parse::<u8>() {
+            Ok(percent) if percent <= 100 => Ok(Threshold::Percent(percent)),
+            _ => Err(format!("`{text}` is no part of the whole; write 0% to 100%, or a size as in 5GiB")),
+        },
+        None => size(text).map(Threshold::Bytes).map_err(|why| format!("{why}, 10% or off")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{duration, size};
+    use super::{duration, size, threshold};
+    use crate::state::space::Threshold;
+
+    #[test]
+    fn thresholds_are_sizes_or_parts() {
+        let good = [
+            ("5GiB", Threshold::Bytes(5 << 30)),
+            ("10%", Threshold::Percent(10)),
+            ("0 %", Threshold::Percent(0)),
+            ("off", Threshold::Bytes(0)),
+        ];
+        for (text, value) in good {
+            assert_eq!(threshold(text), Ok(value), "{text}");
+        }
+        for (text, hint) in [("101%", "5GiB"), ("-1%", "5GiB"), ("10 percent", "10%"), ("", "10%")] {
+            assert!(threshold(text).is_err_and(|why| why.contains(hint)), "{text}");
+        }
+    }
 
     #[test]
     fn durations_are_numbers_with_units() {

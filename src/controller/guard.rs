@@ -100,6 +100,16 @@ impl Gatekeeper {
         self.lock().consent = Some(token.to_owned());
     }
 
+    /// Lets one unwanted service go, because somebody asked for that by its name, while the desired state stays what it is.
+    pub fn let_go(&self, wish: &Wish, id: &ServiceId) {
+        let mut inner = self.lock();
+        if inner.allowed_under != Some(wish.since) {
+            inner.allowed.clear();
+            inner.allowed_under = Some(wish.since);
+        }
+        inner.allowed.insert(id.clone());
+    }
+
     /// May this unwanted service go? `None`: yes.
     #[must_use]
     pub fn held(&self, wish: &Wish, id: &ServiceId, now: Mono) -> Option<Held> {

@@ -24,6 +24,7 @@ use crate::metrics::api::{ApiError, Command};
 use crate::state::decide::Limits;
 use crate::state::observed::{ContainerId, EngineSession};
 use crate::state::record::{HistoryEntry, Memo, Record};
+use crate::state::space::{Space, pressure_text};
 use crate::state::time::Mono;
 
 /// How long the engine's events are waited for to tell whether a lost engine is the one that was there before. Milliseconds.
@@ -34,8 +35,8 @@ pub const PULLS: usize = 4;
 /// Services that are acted upon at a time (DESIGN.md 7): enough to hide waiting, few enough not to swamp a small host.
 pub const ACTORS: usize = 4;
 
-/// Free bytes where the engine keeps its files, when that can be told from here.
-pub type DiskProbe = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
+/// Room where the engine keeps its files, when that can be told from here.
+pub type DiskProbe = Arc<dyn Fn() -> Option<Space> + Send + Sync>;
 
 /// What [`Host::new`] is made of.
 pub struct Parts {
@@ -253,6 +254,13 @@ impl Host {
             }
         }
         saved
+    }
+
+    /// Why nothing may be pulled or built now; `None`: there is room, or nobody can tell.
+    #[must_use]
+    pub fn disk_pressure(&self) -> Option<String> {
+        let space = (self.disk_free)()?;
+        Some(pressure_text(space, self.limits.disk_pressure.lacks(space)?))
     }
 
     #[must_use]

@@ -16,6 +16,7 @@ use crate::state::observed::{
     Parent, label,
 };
 use crate::state::plan::{Failure, Lookups, Outcome, Planned, Step};
+use crate::state::space::Space;
 use crate::state::time::Mono;
 
 /// What a pass knows beside what it asks the engine.
@@ -30,8 +31,8 @@ pub struct Surroundings<'a> {
     pub parent: Option<ContainerId>,
     /// The same for other services whose containers are named in the request.
     pub tied: BTreeMap<ServiceName, ContainerId>,
-    /// Free bytes where the engine keeps its files.
-    pub disk_free: Option<u64>,
+    /// Room where the engine keeps its files.
+    pub disk_free: Option<Space>,
 }
 
 /// What is around a service's containers: its images, networks and volumes. Nothing a pass does to containers moves them, so one

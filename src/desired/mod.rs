@@ -3,6 +3,7 @@
 mod check;
 pub mod compose;
 pub mod convert;
+pub mod cut;
 pub mod diagnostic;
 pub mod dotenv;
 mod filename;

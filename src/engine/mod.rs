@@ -3,6 +3,7 @@
 
 pub mod adopted;
 pub mod convert;
+pub mod disk;
 pub mod docker;
 pub mod error;
 pub mod files;

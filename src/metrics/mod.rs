@@ -9,6 +9,7 @@ pub mod api;
 pub mod client;
 mod jobs;
 mod messages;
+mod disk;
 mod register;
 pub mod server;
 mod service;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
 use jobs::JobSeries;
+use disk::DiskSeries;
 use register::Registrar;
 use service::ServiceSeries;
 pub use service::{ServiceGauges, Serving};
@@ -117,6 +119,7 @@ pub struct Metrics {
     syncs: SyncSeries,
     messages: messages::NotifySeries,
     jobs: JobSeries,
+    disk: DiskSeries,
     rollout_duration: HistogramVec,
     engine_requests: IntCounterVec,
     engine_duration: HistogramVec,
@@ -188,6 +191,7 @@ impl Metrics {
             syncs: SyncSeries::register(&r)?,
             messages: messages::NotifySeries::register(&r)?,
             jobs: JobSeries::register(&r)?,
+            disk: DiskSeries::register(&r)?,
             rollout_duration: r.histograms(
                 "evenkeel_rollout_duration_seconds",
                 "From the first act of a rollout to its end, by update order and outcome.",
@@ -422,6 +426,14 @@ impl Metrics {
     /// A job is gone.
     pub fn forget_job(&self, id: &crate::desired::work::WorkId) {
         self.jobs.forget(id);
+    /// The room where the engine keeps its files.
+    pub fn disk_space(&self, space: crate::state::space::Space, pressure: bool) {
+        self.disk.space(space, pressure);
+    }
+
+    /// Things of this kind were removed because nothing needed them.
+    pub fn pruned(&self, kind: &str, count: u64) {
+        self.disk.pruned(kind, count);
     }
 
     /// Something changed in the directory of the desired state.

@@ -14,6 +14,7 @@ use super::record::{
     Attempts, HistoryEntry, HistoryEvent, Hold, Memo, Record, RevisionId, RevisionVerdict, Unsettled,
     UnsettledOp,
 };
+use super::space::{Threshold, pressure_text};
 use super::target::{self, Aim, Why};
 use super::time::{Mono, Now};
 use crate::desired::ident::ServiceId;
@@ -56,6 +57,9 @@ pub enum Removal<'a> {
 pub struct Limits {
     /// Bytes that must be free where the engine keeps its files before anything is stopped for a replacement.
     pub disk_floor: u64,
+    /// What must be free there before anything is pulled or built.
+    #[serde(default)]
+    pub disk_pressure: Threshold,
     /// Milliseconds a committed revision is watched for late failures.
     pub watch_ms: u64,
     /// Restarts within the watch that reject the revision.
@@ -72,6 +76,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             disk_floor: 1 << 30,
+            disk_pressure: Threshold::default(),
             watch_ms: 15 * 60_000,
             watch_restarts: 5,
             dependency_ms: 180_000,
@@ -80,6 +85,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// How often it is looked whether there is room again. Milliseconds.
+const SPACE_LOOK_MS: u64 = 15_000;
 
 /// What to do, and what to remember before doing it.
 #[must_use]
@@ -364,6 +372,7 @@ impl<'a> Pass<'a> {
         self.pay();
         self.greet_before_stops();
         let condition = self.trouble().unwrap_or(condition);
+        let condition = self.wait_for_space().unwrap_or(condition);
         self.hold_back_after_trouble();
         self.note_before_acting();
         let changed = self.record != *self.inputs.record && {
@@ -443,6 +452,16 @@ impl<'a> Pass<'a> {
             self.plan.clear();
             self.look_at(at);
         }
+    }
+
+    /// On a disk that is nearly full nothing is fetched, and what was planned to follow waits with it.
+    fn wait_for_space(&mut self) -> Option<Condition> {
+        let space = self.inputs.observed.disk_free?;
+        let wanted = self.inputs.limits.disk_pressure.lacks(space)?;
+        let pull = self.plan.iter().position(|planned| matches!(planned.step, Step::Pull { .. }))?;
+        self.plan.truncate(pull);
+        self.look_at(self.inputs.now.mono.after(SPACE_LOOK_MS));
+        Some(Condition::new(ConditionKind::Waiting, "DiskPressure", pressure_text(space, wanted)))
     }
 
     /// What the engine said to a step that is still to be done. "Rolling out" would not be the whole truth while, say, its disk is full.

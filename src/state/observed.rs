@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::baked::{Baked, ImageDefaults};
 use super::jobs::RunId;
 use super::record::RevisionId;
+use super::space::Space;
 use super::time::EngineStamp;
 use crate::desired::hash::SpecHash;
 use crate::desired::ident::{ServiceId, ServiceName};
@@ -30,6 +31,8 @@ pub mod label {
     /// On a container of a job, in place of the service: its name, and which of its runs.
     pub const JOB: &str = "dev.evenkeel.job";
     pub const RUN: &str = "dev.evenkeel.run";
+    /// On a container that is never started for a service: files are copied out of its image, for this artifact.
+    pub const COPY: &str = "dev.evenkeel.copy";
     /// On networks and volumes: the key in the project and the hash of the definition.
     pub const NETWORK: &str = "dev.evenkeel.network";
     pub const VOLUME: &str = "dev.evenkeel.volume";
@@ -309,8 +312,8 @@ pub struct ObservedService {
     /// Networks and volumes of these names are somebody else's, and what to do about it (`network::foreign`).
     pub foreign: BTreeMap<String, String>,
     pub dependencies: BTreeMap<ServiceName, DependencyState>,
-    /// Free bytes where the engine keeps its files, when that can be told from here.
-    pub disk_free: Option<u64>,
+    /// Room where the engine keeps its files, when that can be told from here.
+    pub disk_free: Option<Space>,
 }
 
 /// The serving container of a service that this one shares something with.

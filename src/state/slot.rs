@@ -345,7 +345,7 @@ impl<'a> Pass<'a> {
     }
 
     fn disk_is_low(&self) -> Option<Condition> {
-        let (free, floor) = (self.inputs.observed.disk_free?, self.inputs.limits.disk_floor);
+        let (free, floor) = (self.inputs.observed.disk_free?.free, self.inputs.limits.disk_floor);
         let text = format!(
             "only {} MiB are free where the engine keeps its files, and {} MiB are wanted before anything is stopped: free some space, or lower `disk_floor`",
             free >> 20,

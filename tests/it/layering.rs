@@ -151,7 +151,7 @@ fn each_library_has_one_home() {
         ("rusqlite::", "controller/store"),
         ("chacha20poly1305::", "secrets/vault.rs"),
         ("saphyr_parser::", "desired/compose"),
-        ("toml_edit::", "desired/format.rs"),
+        ("toml_edit::", "desired/"),
         ("SystemTime::now", "controller/clock.rs"),
     ];
     let mut found = Vec::new();

@@ -14,6 +14,7 @@ use evenkeel::metrics::{
 use evenkeel::state::condition::ConditionKind;
 use evenkeel::state::jobs::JobRecord;
 use evenkeel::state::plan::Failure;
+use evenkeel::state::space::Space;
 use evenkeel::state::time::Timestamp;
 
 fn web() -> ServiceId {
@@ -64,6 +65,8 @@ fn used() -> Metrics {
     metrics.guard_refused(2);
     metrics.store_writable(true);
     metrics.watch_event();
+    metrics.disk_space(Space { free: 10, total: 20 }, true);
+    metrics.pruned("image", 2);
     let commit =
         Commit { id: "1a2b3c4d".to_owned(), author: "Ada".to_owned(), subject: "Use 1.28".to_owned(), at: 0 };
     metrics.synced(&SyncOutcome {

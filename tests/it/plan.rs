@@ -20,6 +20,7 @@ use evenkeel::state::observed::*;
 use evenkeel::state::plan::{Failure, Next, Planned, Step};
 use evenkeel::state::probe::ProbeSeen;
 use evenkeel::state::record::*;
+use evenkeel::state::space::Space;
 use evenkeel::state::time::{EngineStamp, Mono, Now, Timestamp};
 
 const OWNER: &str = "test";
@@ -267,7 +268,10 @@ impl World {
                     };
                     self.observed.execs.insert(ExecId((*exec).to_owned()), Some(seen));
                 }
-                ["disk", mib] => self.observed.disk_free = Some(mib.parse::<u64>().unwrap() << 20),
+                ["disk", mib] => {
+                    let free = mib.parse::<u64>().unwrap() << 20;
+                    self.observed.disk_free = Some(Space { free, total: 100 << 30 });
+                }
                 ["session", number] => self.observed.session = EngineSession(number.parse().unwrap()),
                 ["parent", name, rest @ ..] => self.observed.parent = Some(parent(name, rest)),
                 ["tied", name, container, rest @ ..] => {

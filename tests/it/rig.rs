@@ -29,6 +29,7 @@ use evenkeel::state::decide::Limits;
 use evenkeel::state::observed::EngineSession;
 use evenkeel::state::plan::{Outcome, Planned, Step};
 use evenkeel::state::record::{HistoryEntry, Record};
+use evenkeel::state::space::Space;
 use evenkeel::state::time::{Mono, Now, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -227,7 +228,7 @@ impl Rig {
             limits: Limits::default(),
             actors: ACTORS,
             pulls: PULLS,
-            disk_free: Arc::new(|| Some(1 << 40)),
+            disk_free: Arc::new(|| Some(Space { free: 1 << 40, total: 1 << 41 })),
         }
     }
 

@@ -14,7 +14,11 @@ use super::machine;
 pub const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 
 /// Short waits instead of the defaults for people, so that tests end; nothing else differs from a daemon in use.
-const SHORT: [(&str, &str); 2] = [("EVENKEEL_LIMITS_DISK_FLOOR", "1MiB"), ("EVENKEEL_LOG_LEVEL", "debug")];
+const SHORT: [(&str, &str); 3] = [
+    ("EVENKEEL_LIMITS_DISK_FLOOR", "1MiB"),
+    ("EVENKEEL_LIMITS_DISK_PRESSURE", "1MiB"),
+    ("EVENKEEL_LOG_LEVEL", "debug"),
+];
 
 pub struct Host {
     /// Project and instance at once: nothing else on the engine is called so.

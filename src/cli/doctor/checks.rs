@@ -131,30 +131,40 @@ fn unreachable_fix(socket: &Option<PathBuf>) -> String {
 }
 
 fn disk(settings: &Settings, facts: &EngineFacts) -> Finding {
-    let floor = settings.limits.disk_floor;
-    match look::free_bytes(Path::new(&facts.root_dir)) {
-        Some(free) if free < floor => Finding::fail(
+    let (floor, root) = (settings.limits.disk_floor, &facts.root_dir);
+    let Some(space) = look::space(Path::new(root)) else {
+        return Finding::warn(
             "disk",
-            format!(
-                "{} free in {}, and at least {} must be",
-                megabytes(free),
-                facts.root_dir,
-                megabytes(floor)
-            ),
-            "free some (docker image ls shows what is there): nothing is replaced until then; limits.disk_floor sets the limit",
-        ),
-        Some(free) if free < floor.saturating_mul(3) => Finding::warn(
-            "disk",
-            format!("{} free in {}", megabytes(free), facts.root_dir),
-            format!("replacements stop below {}", megabytes(floor)),
-        ),
-        Some(free) => Finding::ok("disk", format!("{} free in {}", megabytes(free), facts.root_dir)),
-        None => Finding::warn(
-            "disk",
-            format!("cannot see {} from here", facts.root_dir),
+            format!("cannot see {root} from here"),
             "fine where the engine is elsewhere; else run as root, so that a full disk is noticed before a replacement",
-        ),
+        );
+    };
+    let found = format!("{} of {} free in {root}", megabytes(space.free), megabytes(space.total));
+    if space.free < floor {
+        let found = format!("{found}, and at least {} must be", megabytes(floor));
+        return Finding::fail(
+            "disk",
+            found,
+            "free some (evenkeel prune --dry-run shows what may go): nothing is replaced until then; limits.disk_floor sets the limit",
+        );
     }
+    if let Some(wanted) = settings.limits.disk_pressure.lacks(space) {
+        let found = format!("{found}: pressure below {}", megabytes(wanted));
+        return Finding::fail(
+            "disk",
+            found,
+            "free some (evenkeel prune --dry-run shows what may go): nothing is pulled or built until then; limits.disk_pressure sets the limit",
+        );
+    }
+    let least = floor.max(settings.limits.disk_pressure.of(space.total));
+    if space.free < least.saturating_mul(3) {
+        return Finding::warn(
+            "disk",
+            found,
+            format!("pulls, builds and replacements stop below {}", megabytes(least)),
+        );
+    }
+    Finding::ok("disk", found)
 }
 
 fn megabytes(bytes: u64) -> String {

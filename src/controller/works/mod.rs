@@ -5,6 +5,7 @@
 mod book;
 pub mod jobs;
 pub mod messages;
+pub mod disk;
 
 use std::sync::Arc;
 

@@ -54,6 +54,9 @@ answer!(
         #[serde(rename = "ImageID")]
         image_id: String,
         ports: Vec<ListedPort>,
+        /// Seconds since 1970.
+        created: i64,
+        mounts: Vec<MountPoint>,
     }
 );
 answer!(ListedPort { public_port: Option<u16>, r#type: String });
@@ -217,7 +220,18 @@ answer!(ImageConfig {
     exposed_ports: BTreeMap<String, Value>,
 });
 answer!(Created { id: String });
-answer!(ListedImage { id: String, repo_tags: Vec<String> });
+answer!(
+    /// A row of `/images/json`.
+    ListedImage {
+        id: String,
+        repo_tags: Vec<String>,
+        repo_digests: Vec<String>,
+        /// Seconds since 1970.
+        created: i64,
+        size: i64,
+        labels: BTreeMap<String, String>,
+    }
+);
 answer!(Network {
     id: String,
     name: String,

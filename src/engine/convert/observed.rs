@@ -10,7 +10,8 @@ use crate::state::observed::{
     ContainerId, ContainerStatus, ContainerSummary, EndpointFacts, Health, ImageFacts, ImageId,
     ObservedContainer, ObservedEndpoint, ObservedNetwork, ObservedVolume, OwnLabels,
 };
-use crate::state::time::EngineStamp;
+use crate::state::prune::{StoredContainer, StoredImage};
+use crate::state::time::{EngineStamp, Timestamp};
 
 /// Bytes kept of a health check's last output.
 const HEALTH_LOG_CAP: usize = 2048;
@@ -177,6 +178,44 @@ pub fn summary(row: answers::ListedContainer) -> ContainerSummary {
         status: status_word(&row.state).unwrap_or(ContainerStatus::Running),
         image: ImageId(row.image_id),
         host_ports: row.ports.into_iter().filter_map(|port| Some((port.public_port?, port.r#type))).collect(),
+    }
+}
+
+/// A row of the engine's list, for what is there beside what is ours.
+#[must_use]
+pub fn stored_container(row: answers::ListedContainer) -> StoredContainer {
+    let volumes = row.mounts.iter().filter(|mount| mount.r#type == "volume");
+    StoredContainer {
+        volumes: volumes.map(|mount| mount.name.clone()).collect(),
+        created: Timestamp(row.created.saturating_mul(1000)),
+        labels: row.labels.clone(),
+        name: row
+            .names
+            .iter()
+            .map(|name| plain_name(name))
+            .find(|name| !name.contains('/'))
+            .unwrap_or_default(),
+        image: ImageId(row.image_id.clone()),
+        // Of a word that we do not know, assume that it runs.
+        status: status_word(&row.state).unwrap_or(ContainerStatus::Running),
+        id: ContainerId(row.id),
+    }
+}
+
+#[must_use]
+pub fn stored_image(row: answers::ListedImage) -> StoredImage {
+    // Older engines write what has no name so.
+    let named = |names: Vec<String>| names.into_iter().filter(|name| !name.starts_with("<none>")).collect();
+    StoredImage {
+        id: row.id,
+        tags: named(row.repo_tags),
+        digests: named(row.repo_digests)
+            .into_iter()
+            .filter(|name: &String| !name.contains("<none>"))
+            .collect(),
+        created: Timestamp(row.created.saturating_mul(1000)),
+        size: u64::try_from(row.size).unwrap_or_default(),
+        labels: row.labels,
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod connect;
 mod create;
+mod disk;
 mod exec;
 pub mod fault;
 mod files;

@@ -346,6 +346,6 @@ impl Docker {
 }
 
 /// The engine itself says that what should go is not there; a 404 of anything else (a proxy) shows nothing.
-fn says_absent(error: &WireError) -> bool {
+pub(super) fn says_absent(error: &WireError) -> bool {
     matches!(error, WireError::Refused { status: 404, message } if is_absence(message))
 }

@@ -20,6 +20,7 @@ use evenkeel::metrics::api::{Api, StatusReport};
 use evenkeel::state::condition::ConditionKind;
 use evenkeel::state::decide::Limits;
 use evenkeel::state::plan::{Failure, Outcome, Planned};
+use evenkeel::state::space::Space;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -161,7 +162,10 @@ impl Play {
             limits: Limits::default(),
             actors: ACTORS,
             pulls: PULLS,
-            disk_free: Arc::new(move || Some(if probe.with(|state| state.disk_low) { 1 } else { 1 << 40 })),
+            disk_free: Arc::new(move || {
+                let free = if probe.with(|state| state.disk_low) { 1 } else { 1 << 40 };
+                Some(Space { free, total: 1 << 41 })
+            }),
         };
         let setup = Setup {
             parts,
