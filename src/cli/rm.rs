@@ -98,7 +98,7 @@ async fn through(settings: &Settings, args: &RmArgs) -> Result<i32, Refusal> {
     let id = meant(&way, &args.service).await?;
     let mut plan = look(&way, &id, asked).await?;
     let edits = match (&plan.defined, args.definition) {
-        (Some(_), true) => definition::edits(settings, &id)?,
+        (Some(_), true) => definition::edits(settings, &id, args.volumes)?,
         _ => Vec::new(),
     };
     let elsewhere =
@@ -266,6 +266,12 @@ fn show(shown: &Shown<'_>) {
     }
     for volume in &plan.volumes {
         match &volume.stays {
+            None if volume.declared && files.is_empty() => {
+                say!(
+                    "  volume {} with everything in it; the files declare it, so it is made anew, empty",
+                    volume.name
+                );
+            }
             None => say!("  volume {} with everything in it", volume.name),
             Some(why) => say!("  (volume {} stays: {})", volume.name, one_line(why)),
         }

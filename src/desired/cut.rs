@@ -1,34 +1,34 @@
-//! Taking the definition of a service out of the text of a state file. Everything else stays as it was written, byte by byte: what is cut are
-//! the lines that the service's own tables and keys take up; comments above and below them stay.
+//! Taking a definition (a service, a volume) out of the text of a state file. Everything else stays as it was written, byte by byte: what is cut are
+//! the lines that its own tables and keys take up; comments above and below them stay.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml_edit::{Document, DocumentMut, Item, Key, Table, Value};
 
-/// The text without the service; `None`: it does not define it.
+/// The text without `[section.name]`; `None`: it does not define that.
 ///
 /// # Errors
 /// A sentence: it cannot be cut out without touching something else.
-pub fn without_service(text: &str, service: &str) -> Result<Option<String>, String> {
+pub fn without(text: &str, section: &str, name: &str) -> Result<Option<String>, String> {
     let document = Document::parse(text).map_err(|error| format!("it is no TOML: {}", error.message()))?;
-    let cut = match document.get("services") {
+    let cut = match document.get(section) {
         None => return Ok(None),
         Some(Item::Table(services)) => {
-            let Some((key, item)) = services.get_key_value(service) else { return Ok(None) };
+            let Some((key, item)) = services.get_key_value(name) else { return Ok(None) };
             let mut lines = Lines { text, gone: BTreeSet::new() };
             lines.item(key, item)?;
             lines.rest()
         }
         Some(Item::Value(Value::InlineTable(services))) => {
-            if !services.contains_key(service) {
+            if !services.contains_key(name) {
                 return Ok(None);
             }
-            inline(text, service)?
+            inline(text, section, name)?
         }
-        Some(_) => return Err("`services` is no table".to_owned()),
+        Some(_) => return Err(format!("`{section}` is no table")),
     };
-    if says_the_same(text, &cut, service) {
+    if says_the_same(text, &cut, section, name) {
         Ok(Some(cut))
     } else {
         Err("it is written in a way of its own".to_owned())
@@ -36,11 +36,11 @@ pub fn without_service(text: &str, service: &str) -> Result<Option<String>, Stri
 }
 
 /// `services = { web = { ... } }`: one value, which is written anew.
-fn inline(text: &str, service: &str) -> Result<String, String> {
+fn inline(text: &str, section: &str, name: &str) -> Result<String, String> {
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| format!("it is no TOML: {}", error.message()))?;
-    if let Some(services) = document.get_mut("services").and_then(Item::as_inline_table_mut) {
-        services.remove(service);
+    if let Some(services) = document.get_mut(section).and_then(Item::as_inline_table_mut) {
+        services.remove(name);
     }
     Ok(document.to_string())
 }
@@ -127,21 +127,21 @@ impl Lines<'_> {
     }
 }
 
-/// Both say the same but for the service.
-fn says_the_same(before: &str, after: &str, service: &str) -> bool {
+/// Both say the same but for that.
+fn says_the_same(before: &str, after: &str, section: &str, name: &str) -> bool {
     let parsed = |text: &str| text.parse::<toml::Table>().ok();
     let without = |mut table: toml::Table| {
-        if let Some(toml::Value::Table(services)) = table.get_mut("services") {
-            services.remove(service);
+        if let Some(toml::Value::Table(services)) = table.get_mut(section) {
+            services.remove(name);
             if services.is_empty() {
-                table.remove("services");
+                table.remove(section);
             }
         }
         table
     };
     match (parsed(before), parsed(after)) {
         (Some(before), Some(after)) => {
-            let gone = after.get("services").and_then(|services| services.get(service)).is_none();
+            let gone = after.get(section).and_then(|services| services.get(name)).is_none();
             gone && without(before) == without(after)
         }
         _ => false,
@@ -150,11 +150,11 @@ fn says_the_same(before: &str, after: &str, service: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::without_service;
+    use super::without;
 
     #[track_caller]
     fn check(before: &str, after: &str) {
-        assert_eq!(without_service(before, "web").as_ref().map(Option::as_deref), Ok(Some(after)));
+        assert_eq!(without(before, "services", "web").as_ref().map(Option::as_deref), Ok(Some(after)));
     }
 
     #[test]
@@ -195,12 +195,18 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_goes_the_same_way() {
+        let (before, after) = ("[volumes]\n# a\ndata = {}\nlogs = {}\n", "[volumes]\n# a\nlogs = {}\n");
+        assert_eq!(without(before, "volumes", "data").as_ref().map(Option::as_deref), Ok(Some(after)));
+    }
+
+    #[test]
     fn who_does_not_define_it_says_so() {
         for text in ["", "[services.db]\nimage = \"db\"\n", "[networks.web]\n", "services = { db = {} }"] {
-            assert_eq!(without_service(text, "web"), Ok(None), "{text}");
+            assert_eq!(without(text, "services", "web"), Ok(None), "{text}");
         }
-        assert!(without_service("services = 1", "web").is_err());
-        assert!(without_service("[", "web").is_err());
+        assert!(without("services = 1", "services", "web").is_err());
+        assert!(without("[", "services", "web").is_err());
     }
 
     #[test]

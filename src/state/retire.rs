@@ -164,14 +164,18 @@ impl Pass<'_> {
 
     /// Nobody wants the service: its containers go, its volumes stay (I12).
     pub(super) fn retire_service(&mut self) -> Condition {
-        if let Removal::Held(why) = self.inputs.removal {
+        let observed = self.inputs.observed;
+        let left = !observed.containers.is_empty()
+            || !observed.hooks.is_empty()
+            || !observed.keep_tags.is_empty()
+            || self.record != Record::default();
+        if let (Removal::Held(why), true) = (self.inputs.removal, left) {
             return Condition::new(
                 ConditionKind::Orphaned,
                 "RemovalHeld",
                 format!("no file wants it any more; {why}"),
             );
         }
-        let observed = self.inputs.observed;
         for container in observed.containers.iter().chain(&observed.hooks) {
             self.take_away(container, false, "no file wants it any more");
         }

@@ -115,7 +115,8 @@ fn rm_leaves_no_trace_but_what_others_use() {
     let text = fs::read_to_string(host.desired.join(&host.project).join("shop.toml")).unwrap();
     let begin = FILE.find("[services.web]").unwrap();
     let end = FILE.find("\n# Uses the common").unwrap();
-    let expected = (FILE[..begin].to_owned() + &FILE[end..]).replace("IMAGE", &image).replace("MADE", &made);
+    let expected = (FILE[..begin].to_owned() + &FILE[end..]).replace("data = {}\n", "");
+    let expected = expected.replace("IMAGE", &image).replace("MADE", &made);
     assert_eq!(text, expected, "all but the service stays, comments too");
     assert!(host.of("web").is_empty() && host.status("web").is_none());
     assert_eq!(inspect_image(&format!("evenkeel/{}-web", host.project)), None);
@@ -144,6 +145,9 @@ fn rm_leaves_no_trace_but_what_others_use() {
     host.write("shop.toml", &text);
     let done = host.evenkeel(&["rm", "job", "--definition", "--volumes", "--yes", "--json"]).expect(0).json();
     assert_eq!(done["volumes"][0], *format!("{}_common", host.project));
+    assert!(
+        !fs::read_to_string(host.desired.join(&host.project).join("shop.toml")).unwrap().contains("common")
+    );
     assert!(host.of("job").is_empty() && !volume(&format!("{}_common", host.project)));
     let history = host.evenkeel(&["history", "--json"]).expect(0);
     assert!(history.out.contains("removed"), "what was done is still told: {history:?}");

@@ -1,11 +1,12 @@
 //! Taking a service out of the files that define it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{files, look};
 use crate::config::Settings;
 use crate::config::sources::Source;
+use crate::controller::works::disk;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::ServiceId;
 use crate::desired::snapshot::{FileContent, RelPath, Snapshot};
@@ -38,7 +39,7 @@ impl Edit {
 ///
 /// # Errors
 /// A sentence: it is defined where nothing may be written, or other things would break without it.
-pub(super) fn edits(settings: &Settings, id: &ServiceId) -> Result<Vec<Edit>, String> {
+pub(super) fn edits(settings: &Settings, id: &ServiceId, volumes: bool) -> Result<Vec<Edit>, String> {
     let mut edits = Vec::new();
     for source in &settings.sources {
         let Source::Directory { path, .. } = source else { continue };
@@ -56,6 +57,12 @@ pub(super) fn edits(settings: &Settings, id: &ServiceId) -> Result<Vec<Edit>, St
         }
         let (left, complaints) = load(&next, &facts);
         check(id, (&state, &problems), (&left, &complaints))?;
+        if volumes {
+            let keys = declared_for_it_alone(id, &state, &left);
+            without_volumes(&mut edits, &mut next, path, &keys)?;
+            let (left, complaints) = load(&next, &facts);
+            check(id, (&state, &problems), (&left, &complaints))?;
+        }
     }
     Ok(edits)
 }
@@ -67,6 +74,55 @@ fn place(state: &DesiredState, id: &ServiceId) -> Option<SourcePlace> {
         Some(Wanted::Frozen(_)) => chosen.map(|spec| spec.source.clone()),
         None => None,
     }
+}
+
+/// Keys of volumes that the project declares and that no service mounts any more. They would be made anew, empty.
+fn declared_for_it_alone(id: &ServiceId, before: &DesiredState, after: &DesiredState) -> Vec<String> {
+    let of = |wanted: &Wanted| match wanted {
+        Wanted::Run(revision) => disk::named_volumes(&revision.spec).map(str::to_owned).collect(),
+        Wanted::Frozen(_) => Vec::new(),
+    };
+    let own = before.services.get(id).map(of).unwrap_or_default();
+    let used: BTreeSet<String> = after.services.values().flat_map(of).collect();
+    let volumes = own.iter().filter(|name| !used.contains(*name)).filter_map(|name| after.volumes.get(name));
+    volumes.filter(|spec| spec.project == id.project && !spec.external).map(|spec| spec.key.clone()).collect()
+}
+
+/// Takes their declarations out, wherever in the project's folder they stand.
+fn without_volumes(
+    edits: &mut Vec<Edit>,
+    next: &mut Snapshot,
+    root: &Path,
+    keys: &[String],
+) -> Result<(), String> {
+    let folders: BTreeSet<PathBuf> =
+        edits.iter().filter_map(|edit| edit.path.parent().map(Path::to_owned)).collect();
+    let files: Vec<RelPath> = next
+        .files
+        .keys()
+        .filter(|file| file.as_str().ends_with(".toml"))
+        .filter(|file| root.join(file.as_str()).parent().is_some_and(|folder| folders.contains(folder)))
+        .cloned()
+        .collect();
+    for file in files {
+        let Some(before) = text(next, file.as_str()) else { continue };
+        let mut after = before.clone();
+        for key in keys {
+            let cut = cut::without(&after, "volumes", key)
+                .map_err(|why| format!("the volume {key} cannot be taken out of {}: {why}", file.as_str()))?;
+            after = cut.unwrap_or(after);
+        }
+        if after == before {
+            continue;
+        }
+        let path = root.join(file.as_str());
+        match edits.iter_mut().find(|edit| edit.path == path) {
+            Some(edit) => edit.after.clone_from(&after),
+            None => edits.push(Edit { path, before: before.into_bytes(), after: after.clone() }),
+        }
+        next.files.insert(file, FileContent::Read(after.into_bytes().into()));
+    }
+    Ok(())
 }
 
 fn text(snapshot: &Snapshot, file: &str) -> Option<String> {
@@ -81,7 +137,7 @@ fn without(snapshot: &Snapshot, file: &str, id: &ServiceId) -> Result<Option<Str
         return Ok(None);
     }
     let Some(text) = text(snapshot, file) else { return Ok(None) };
-    cut::without_service(&text, id.service.as_str())
+    cut::without(&text, "services", id.service.as_str())
         .map_err(|why| format!("{id} cannot be taken out of {file}: {why}; take it out by hand"))
 }
 

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 pub use prune::{Failed, PruneReport, id, look, prune};
-pub use remove::{Begun, RemovalPlan, RemovalReport, Removing, VolumeFate, begin, begun, plan, remove};
+pub use remove::{
+    Begun, RemovalPlan, RemovalReport, Removing, VolumeFate, begin, begun, named_volumes, plan, remove,
+};
 
 use super::{Book, Worker};
 use crate::controller::host::Host;

@@ -61,6 +61,8 @@ pub struct VolumeFate {
     pub name: String,
     /// Why it stays; `None`: it goes.
     pub stays: Option<String>,
+    /// The files declare it: as long as they do, it is made anew, empty.
+    pub declared: bool,
 }
 
 /// What became of it.
@@ -142,7 +144,8 @@ async fn own_containers(host: &Host, id: &ServiceId) -> Result<BTreeMap<Containe
     Ok(own.map(|row| (row.id, row.names.into_iter().next().unwrap_or_default())).collect())
 }
 
-fn named_volumes(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
+/// Volumes with a name that a service mounts.
+pub fn named_volumes(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
     spec.container.mounts.values().filter_map(|mount| match &mount.source {
         MountSource::Volume { name: Some(name), .. } => Some(name.as_str()),
         _ => None,
@@ -191,7 +194,8 @@ async fn volumes(
             (None, None) if !asked => Some("--volumes removes it".to_owned()),
             (None, None) => None,
         };
-        fates.push(VolumeFate { name: name.to_owned(), stays });
+        let declared = wish.state.volumes.contains_key(name);
+        fates.push(VolumeFate { name: name.to_owned(), stays, declared });
     }
     Ok(fates)
 }
