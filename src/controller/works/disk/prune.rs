@@ -77,7 +77,7 @@ pub async fn look(host: &Host, ground: &Ground, rule: Rule) -> Result<Pruning, S
         wanted: &wanted(&wish, &ground.book.answers()),
         had: &had(host, None).await?,
         unused: &unused,
-        paused: &paused(&wish, &records),
+        paused: &paused(&wish, &records, host.clock.now().wall),
     };
     let pruning = crate::state::prune::prune(&stock, &grounds);
     remember(host, &unused, &pruning.unused).await;
@@ -191,8 +191,8 @@ pub(super) async fn had(host: &Host, service: Option<&ServiceId>) -> Result<BTre
     Ok(rows.into_iter().map(|(_, entry)| entry.image).filter(|image| !image.is_empty()).collect())
 }
 
-fn paused(wish: &Wish, records: &BTreeMap<ServiceId, Record>) -> BTreeSet<ServiceId> {
-    let paused = |id: &&ServiceId| wish.paused(id, wish.state.services.get(*id)).is_some();
+fn paused(wish: &Wish, records: &BTreeMap<ServiceId, Record>, now: Timestamp) -> BTreeSet<ServiceId> {
+    let paused = |id: &&ServiceId| wish.paused(id, wish.state.services.get(*id), now).is_some();
     records.keys().filter(paused).cloned().collect()
 }
 

@@ -23,6 +23,7 @@ use crate::desired::work::answers::Asker;
 use crate::state::observed::{ContainerId, ImageId, label};
 use crate::state::prune::{Stock, StoredContainer, familiar, named};
 use crate::state::record::Record;
+use crate::state::time::Timestamp;
 
 /// Notes: removals that were begun.
 const REMOVAL: &str = "removal";
@@ -108,7 +109,7 @@ pub async fn plan(
     let mut plan = RemovalPlan { service: id.to_string(), defined, ..RemovalPlan::default() };
     plan.containers = own.values().cloned().collect();
     plan.revisions = records.get(id).map_or(0, |record| record.revisions.len());
-    plan.trouble = trouble(&wish, id);
+    plan.trouble = trouble(&wish, id, host.clock.now().wall);
     plan.volumes = volumes(host, &wish, id, &records, &stock, &own, asked.volumes).await?;
     if asked.images {
         plan.images = images(&wish, ground, id, &records, &stock, &own, &had(host, Some(id)).await?);
@@ -123,13 +124,13 @@ fn place(wanted: &Wanted, record: Option<&Record>) -> String {
     }
 }
 
-fn trouble(wish: &Wish, id: &ServiceId) -> Option<String> {
+fn trouble(wish: &Wish, id: &ServiceId, now: Timestamp) -> Option<String> {
     if let Some(file) = wish.state.broken.keys().next() {
         return Some(format!(
             "{file} does not load, so nobody knows what it defines: mend it first (`evenkeel validate`)"
         ));
     }
-    let paused = wish.paused(id, wish.state.services.get(id));
+    let paused = wish.paused(id, wish.state.services.get(id), now);
     paused.map(|_| format!("{id} is paused, or was given back: it is left as it is until that ends"))
 }
 
@@ -280,7 +281,7 @@ pub async fn begun(host: &Host) -> Result<BTreeMap<ServiceId, Begun>, String> {
 pub async fn begin(host: &Host, shown: &RemovalPlan) -> Result<(), String> {
     let wish = host.wish().ok_or("the desired state was not read yet; try again in a moment")?;
     let id = ServiceId::parse(&shown.service).ok_or("that is no service: write PROJECT/SERVICE")?;
-    if let Some(trouble) = trouble(&wish, &id) {
+    if let Some(trouble) = trouble(&wish, &id, host.clock.now().wall) {
         return Err(trouble);
     }
     let begun = Begun {
