@@ -7,9 +7,9 @@
 pub mod adoption;
 pub mod api;
 pub mod client;
+mod disk;
 mod jobs;
 mod messages;
-mod disk;
 mod register;
 pub mod server;
 mod service;
@@ -25,8 +25,8 @@ use thiserror::Error;
 
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
-use jobs::JobSeries;
 use disk::DiskSeries;
+use jobs::JobSeries;
 use register::Registrar;
 use service::ServiceSeries;
 pub use service::{ServiceGauges, Serving};
@@ -426,6 +426,8 @@ impl Metrics {
     /// A job is gone.
     pub fn forget_job(&self, id: &crate::desired::work::WorkId) {
         self.jobs.forget(id);
+    }
+
     /// The room where the engine keeps its files.
     pub fn disk_space(&self, space: crate::state::space::Space, pressure: bool) {
         self.disk.space(space, pressure);

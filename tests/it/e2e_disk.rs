@@ -146,7 +146,9 @@ fn rm_leaves_no_trace_but_what_others_use() {
     let done = host.evenkeel(&["rm", "job", "--definition", "--volumes", "--yes", "--json"]).expect(0).json();
     assert_eq!(done["volumes"][0], *format!("{}_common", host.project));
     assert!(
-        !fs::read_to_string(host.desired.join(&host.project).join("shop.toml")).unwrap().contains("common = {}")
+        !fs::read_to_string(host.desired.join(&host.project).join("shop.toml"))
+            .unwrap()
+            .contains("common = {}")
     );
     assert!(host.of("job").is_empty() && !volume(&format!("{}_common", host.project)));
     let history = host.evenkeel(&["history", "--json"]).expect(0);

@@ -3,9 +3,9 @@
 //! [`Book`], which wakes the daemon; nothing of a service is decided here.
 
 mod book;
+pub mod disk;
 pub mod jobs;
 pub mod messages;
-pub mod disk;
 
 use std::sync::Arc;
 
