@@ -12,6 +12,7 @@ use crate::desired::ident::{ProjectName, ServiceId};
 use crate::desired::snapshot::Commit;
 use crate::desired::work::WorkId;
 use crate::state::condition::{Condition, ConditionKind};
+use crate::state::jobs::{self, RunEnd};
 use crate::state::record::{HistoryEntry, HistoryEvent};
 use crate::state::time::Timestamp;
 
@@ -52,6 +53,25 @@ impl News {
             revision: None,
             commit: None,
         }
+    }
+
+    /// The end of a job's run. What is tried again is not told, nor what somebody ended on purpose.
+    #[must_use]
+    pub fn of_run(id: &WorkId, end: &RunEnd) -> Option<Self> {
+        let event = match end.result {
+            jobs::Result::Succeeded => "job.succeeded",
+            jobs::Result::Failed | jobs::Result::TimedOut | jobs::Result::Broken | jobs::Result::Lost
+                if end.last =>
+            {
+                "job.failed"
+            }
+            _ => return None,
+        };
+        let reason = match end.text.is_empty() {
+            true => end.result.word().to_owned(),
+            false => format!("{}: {}", end.result.word(), end.text),
+        };
+        Some(Self::of_work(event, id, reason, end.at))
     }
 
     /// A file of the desired state that does not load.
@@ -214,6 +234,31 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_run_is_told_when_it_is_not_tried_again() {
+        let id = WorkId::new("shop", "nightly").unwrap();
+        let told = |result, last| {
+            let end = RunEnd {
+                result,
+                at: Timestamp(1),
+                took_ms: None,
+                code: None,
+                text: "exit code 1".to_owned(),
+                tail: "what it printed".to_owned(),
+                number: 1,
+                last,
+            };
+            News::of_run(&id, &end).map(|news| {
+                assert!(!format!("{news:?}").contains("printed"));
+                (news.event, news.reason)
+            })
+        };
+        assert_eq!(told(jobs::Result::Failed, true), Some(("job.failed", "failed: exit code 1".to_owned())));
+        assert_eq!(told(jobs::Result::Failed, false), None);
+        assert_eq!(told(jobs::Result::Stopped, true), None);
+        assert_eq!(told(jobs::Result::Succeeded, true).map(|told| told.0), Some("job.succeeded"));
+    }
 
     #[test]
     fn a_service_on_its_way_is_neither_degraded_nor_recovered() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::journal::Journal;
 use super::{AGAIN_MS, Cell, Desired, Jobs, Own, Watcher, lock};
 use crate::controller::host::Host;
+use crate::controller::news::News;
 use crate::controller::records::RecordsError;
 use crate::desired::ident::ServiceName;
 use crate::desired::spec::ServiceSpec;
@@ -178,13 +179,19 @@ impl Jobs {
                 continue;
             };
             let (result, text) = (end.result.word(), &end.text);
+            if let Some(news) = News::of_run(id, end) {
+                host.tell(news);
+            }
             match end.result {
                 crate::state::jobs::Result::Succeeded => tracing::info!(job = %id, run = %name, result, text),
                 _ => tracing::warn!(job = %id, run = %name, result, text),
             }
         }
         if after.missed > before.missed && before.spec.is_some() {
-            tracing::warn!(job = %id, missed = after.missed - before.missed, "occurrences were missed");
+            let missed = after.missed - before.missed;
+            tracing::warn!(job = %id, missed, "occurrences were missed");
+            let reason = format!("{missed} that should have run did not");
+            host.tell(News::of_work("job.missed", id, reason, host.clock.now().wall));
         }
         host.metrics.job(id, after);
         if after.ends > before.ends {
