@@ -14,17 +14,19 @@ use super::order::exit_code;
 use super::service::pick_all;
 use super::show::{one_line, word};
 use super::sources::Take;
-use super::{code, out, progress, saved};
+use super::{build, code, out, progress, saved};
 use crate::config::sources::Source;
 use crate::config::{Flags, Settings, duration};
 use crate::controller::apply::{Application, ApplyOutcome, ApplyReport, apply};
 use crate::controller::records::{Durable, Records};
 use crate::controller::store::Store;
+use crate::controller::works::Book;
 use crate::desired::ident::ServiceId;
 use crate::engine::{Engine, Observe};
 use crate::metrics::Metrics;
 use crate::metrics::api::{GuardStatus, StatusReport};
 use crate::metrics::client::Client;
+use crate::secrets::Secrets;
 use crate::source::read_snapshot;
 use crate::state::condition::{Condition, ConditionKind, ServiceStatus};
 use crate::{note, say};
@@ -98,9 +100,11 @@ async fn here(settings: &Settings, args: &ApplyArgs) -> i32 {
 /// What is needed to converge, again and again.
 struct Site<'a> {
     settings: &'a Settings,
+    secrets: Arc<Secrets>,
     engine: Arc<dyn Engine>,
     word: Word,
     records: Arc<dyn Records>,
+    book: Arc<Book>,
     loaded: Loaded,
     only: BTreeSet<ServiceId>,
     timeout: u64,
@@ -123,6 +127,25 @@ impl Site<'_> {
         apply(parts, application).await.map_err(|error| error.to_string())
     }
 
+    /// Builds what the services need first. Returns whether something could not be built: then it stays as it is.
+    async fn build(&mut self) -> Result<bool, String> {
+        let needed = build::Needed {
+            settings: self.settings,
+            secrets: &self.secrets,
+            engine: Arc::clone(&self.engine),
+            records: Arc::clone(&self.records),
+            book: Arc::clone(&self.book),
+            only: &self.only,
+            json: self.json,
+        };
+        let (changed, failed) = build::needed(needed, &self.loaded.desired).await?;
+        if changed {
+            // A commit that is read again is the same one.
+            self.loaded = load(self.settings, &self.word, &self.secrets, Take::Newest)?;
+        }
+        Ok(failed)
+    }
+
     /// Once more with consent, where the guard asks for it and somebody gives it.
     async fn apply_with_consent(&self, args: &ApplyArgs) -> Result<ApplyReport, String> {
         let report = self.apply(None).await?;
@@ -141,8 +164,10 @@ async fn site<'a>(settings: &'a Settings, timeout: u64, json: bool) -> Result<Si
     let word = Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
     let loaded = load(settings, &word, &secrets, Take::Newest)?;
     let store = Store::open(&settings.state, &settings.instance).map_err(|error| chain(&error))?;
+    let book = Arc::new(Book::read(&store).map_err(|error| chain(&error))?);
     let records: Arc<dyn Records> = Arc::new(Durable::new(Arc::new(store)));
-    Ok(Site { settings, engine, word, records, loaded, only: BTreeSet::new(), timeout, json })
+    let only = BTreeSet::new();
+    Ok(Site { settings, secrets, engine, word, records, book, loaded, only, timeout, json })
 }
 
 /// Returns the report, and whether the files have errors.
@@ -153,8 +178,9 @@ async fn converge(settings: &Settings, args: &ApplyArgs) -> Result<(ApplyReport,
     }
     let known: Vec<ServiceId> = site.loaded.desired.services.keys().cloned().collect();
     site.only = pick_all(&args.services, &known)?.into_iter().collect();
+    let failed = site.build().await?;
     let report = site.apply_with_consent(args).await?;
-    Ok((report, site.loaded.problems.iter().any(|problem| problem.is_error())))
+    Ok((report, failed || site.loaded.problems.iter().any(|problem| problem.is_error())))
 }
 
 /// Carries out a saved plan, if everything is as it was when it was made.

@@ -19,9 +19,11 @@ use crate::desired::diagnostic::Diagnostic;
 use crate::desired::snapshot::{Snapshot, SourceRevision};
 use crate::desired::{self, DesiredState, SourcesLoader};
 use crate::engine::adopted::{Adopted, Shared};
+use crate::engine::build::Build;
 use crate::engine::files::Files;
 use crate::engine::{Engine, EngineFacts, Observe, docker};
 use crate::images::credentials::DockerConfig;
+use crate::images::registry::{self, Client};
 use crate::metrics::Metrics;
 use crate::secrets::{Logins, Secrets};
 use crate::source::read_snapshot;
@@ -45,6 +47,23 @@ pub(super) fn engine(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<
     let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
     let engine = engine.with_logins(Arc::new(logins)).with_files(Arc::clone(secrets) as Arc<dyn Files>);
     Ok(Arc::new(Adopted::new(engine, register(settings)?)))
+}
+
+/// Who builds and pushes images: the same engine, with the same logins.
+///
+/// # Errors
+/// See [`engine`].
+pub(super) fn maker(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<dyn Build>, String> {
+    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
+    let engine = engine.map_err(|error| error.to_string())?;
+    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
+    Ok(Arc::new(engine.with_logins(Arc::new(logins))))
+}
+
+/// Who tells what base images are now.
+pub(super) fn base_registry(secrets: &Arc<Secrets>) -> Arc<Client> {
+    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
+    Arc::new(Client::new(registry::Settings::default(), Arc::new(logins)))
 }
 
 /// What was adopted and given back on this host, as the store knows it.

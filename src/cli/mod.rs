@@ -4,6 +4,7 @@ mod adopt;
 mod alone;
 mod apply;
 mod assemble;
+mod build;
 mod completions;
 mod context;
 pub mod convert;
@@ -99,6 +100,8 @@ pub enum Commands {
     Apply(apply::ApplyArgs),
     /// Keep this host converged: the daemon
     Run(run::RunArgs),
+    /// Build images now, and show those that are built here
+    Build(build::BuildArgs),
     /// Look at the repositories and the files now
     Sync(sync::SyncArgs),
     /// Show every service with its condition
@@ -157,6 +160,7 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Observe(args) => observe::run(flags, args),
         Commands::Apply(args) => apply::run(flags, args),
         Commands::Run(args) => run::run(flags, args),
+        Commands::Build(args) => build::run(flags, args),
         Commands::Sync(args) => sync::run(flags, args),
         Commands::Status(args) => status::run(flags, args),
         Commands::Why(args) => why::run(flags, args),

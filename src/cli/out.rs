@@ -20,6 +20,11 @@ pub fn note(text: fmt::Arguments<'_>) {
     let _told = stderr.write_fmt(text).and_then(|()| stderr.write_all(b"\n"));
 }
 
+/// Prints to stderr as it comes: what a program says that runs meanwhile.
+pub fn hint(text: fmt::Arguments<'_>) {
+    let _told = anstream::stderr().lock().write_fmt(text);
+}
+
 /// Prints an error the way every command does and returns the exit code for it.
 pub fn fail(error: impl fmt::Display) -> i32 {
     note(format_args!("{ERROR}error:{ERROR:#} {error}"));

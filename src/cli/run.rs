@@ -88,9 +88,10 @@ async fn daemon(settings: &Settings, kind: EngineKind) -> Result<u8, String> {
     }
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
     let book = Arc::new(Book::read(&store).map_err(|error| chain(&error))?);
-    let (setup, hooks) = setup(settings, kind, (store, &book), Arc::clone(&metrics)).await?;
+    let secrets = assemble::secrets(settings, kind == EngineKind::Simulated);
+    let (setup, hooks) = setup(settings, kind, (store, &book), &secrets, Arc::clone(&metrics)).await?;
     let daemon = Daemon::new(setup).await.map_err(|error| error.to_string())?;
-    let daemon = daemon.with_workers(workers::all(settings, kind, &book));
+    let daemon = daemon.with_workers(workers::all(settings, kind, &book, &secrets)?);
     let stop = CancellationToken::new();
     let handle = Arc::new(daemon.handle());
     let supervised = supervise::follow(Arc::clone(&handle) as Arc<dyn Api>);
@@ -131,27 +132,27 @@ async fn setup(
     settings: &Settings,
     kind: EngineKind,
     (store, book): (Arc<Store>, &Arc<Book>),
+    secrets: &Arc<Secrets>,
     metrics: Arc<Metrics>,
 ) -> Result<(Setup, Vec<Hook>), String> {
-    let secrets = assemble::secrets(settings, kind == EngineKind::Simulated);
     let sim = (kind == EngineKind::Simulated).then(simulated::engine);
     let engine: Arc<dyn Engine> = match &sim {
-        None => assemble::engine(settings, &secrets)?,
+        None => assemble::engine(settings, secrets)?,
         Some(sim) => Arc::new(sim.clone()),
     };
     let word = assemble::Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
-    let load = assemble::loader(settings, &word, &secrets, book);
+    let load = assemble::loader(settings, &word, secrets, book);
     let load = match sim {
         Some(sim) => simulated::with_what_is_built_here(load, sim),
         None => load,
     };
     clear_copies(settings, &store);
     if kind == EngineKind::Docker {
-        restore_secrets(&secrets, &store);
+        restore_secrets(secrets, &store);
     }
     let Inbounds { inbound, board, hooks } =
         sources::follow(settings, &assemble::facts(settings, &word), &metrics)?;
-    let inbound = refreshed(inbound, &secrets, (&store, book), kind);
+    let inbound = refreshed(inbound, secrets, (&store, book), kind);
     let records: Arc<dyn Records> = Arc::new(Durable::new(store));
     let setup = Setup {
         parts: assemble::parts(settings, (engine, &word), records, metrics, Arc::new(Silent)),

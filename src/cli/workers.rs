@@ -4,19 +4,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::run::EngineKind;
+use super::{assemble, build};
 use crate::config::Settings;
+use crate::controller::works::builds::Builds;
 use crate::controller::works::disk::{DiskWorker, Ground};
 use crate::controller::works::jobs::Jobs;
 use crate::controller::works::messages::Notify;
 use crate::controller::works::{Book, Worker};
 use crate::engine::docker;
 use crate::engine::wait::Wait;
+use crate::secrets::Secrets;
 
 /// Where the engine has the authorities of registries, too.
 const CERTIFICATES: &str = "/etc/docker/certs.d";
 
 /// One of each kind.
-pub(super) fn all(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Vec<Arc<dyn Worker>> {
+///
+/// # Errors
+/// A sentence: the engine's address cannot be used.
+pub(super) fn all(
+    settings: &Settings,
+    kind: EngineKind,
+    book: &Arc<Book>,
+    secrets: &Arc<Secrets>,
+) -> Result<Vec<Arc<dyn Worker>>, String> {
     let mut workers: Vec<Arc<dyn Worker>> = vec![
         Arc::new(Notify::new(settings.host.clone(), PathBuf::from(CERTIFICATES))),
         jobs(settings, kind, book),
@@ -25,7 +36,17 @@ pub(super) fn all(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Ve
     if let (EngineKind::Docker, Ok(ground)) = (kind, ground(settings, book)) {
         workers.push(DiskWorker::new(ground));
     }
-    workers
+    // An engine in memory has no builder.
+    if kind == EngineKind::Docker {
+        workers.push(Arc::new(Builds::new(
+            assemble::maker(settings, secrets)?,
+            assemble::base_registry(secrets),
+            Arc::clone(book),
+            build::folder(settings),
+            build::logins(settings),
+        )));
+    }
+    Ok(workers)
 }
 
 fn jobs(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Arc<dyn Worker> {

@@ -2,6 +2,7 @@
 //! knows an engine's API, and no error is told by its text outside this folder.
 
 pub mod adopted;
+pub mod build;
 pub mod convert;
 pub mod disk;
 pub mod docker;

@@ -6,6 +6,7 @@
 
 pub mod adoption;
 pub mod api;
+mod builds;
 pub mod client;
 mod disk;
 mod jobs;
@@ -23,8 +24,10 @@ use prometheus::{
 };
 use thiserror::Error;
 
+use crate::desired::work::answers::Asker;
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
+use builds::BuildSeries;
 use disk::DiskSeries;
 use jobs::JobSeries;
 use register::Registrar;
@@ -117,6 +120,7 @@ pub struct Metrics {
     oldest: Mutex<Option<(Duration, Instant)>>,
     services: ServiceSeries,
     syncs: SyncSeries,
+    builds: BuildSeries,
     messages: messages::NotifySeries,
     jobs: JobSeries,
     disk: DiskSeries,
@@ -189,6 +193,7 @@ impl Metrics {
             oldest: Mutex::new(None),
             services: ServiceSeries::register(&r)?,
             syncs: SyncSeries::register(&r)?,
+            builds: BuildSeries::register(&r)?,
             messages: messages::NotifySeries::register(&r)?,
             jobs: JobSeries::register(&r)?,
             disk: DiskSeries::register(&r)?,
@@ -411,6 +416,11 @@ impl Metrics {
     /// A repository was synced, or was not.
     pub fn synced(&self, outcome: &SyncOutcome<'_>) {
         self.syncs.synced(outcome);
+    }
+
+    /// An image was built, or was not: `built`, `unchanged`, `failed`.
+    pub fn built(&self, asker: &Asker, result: &str, took: Duration, at: Timestamp) {
+        self.builds.built(asker, result, took, at);
     }
 
     /// A webhook request was answered.

@@ -1,5 +1,6 @@
 //! SHELL, inbound: where the desired state is read from. Publishes whole snapshots; an error is never an empty snapshot.
 
+pub mod context;
 pub mod debounce;
 pub mod dir;
 mod dir_watch;

@@ -5,6 +5,7 @@ pub mod adoption;
 mod approval;
 mod back;
 pub mod baked;
+pub mod builds;
 pub mod condition;
 pub mod create;
 pub mod decide;

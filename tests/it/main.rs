@@ -16,6 +16,7 @@ mod differences;
 mod documents;
 mod e2e_adopt;
 mod e2e_alone;
+mod e2e_builds;
 mod e2e_commands;
 mod e2e_disk;
 mod e2e_dockerd;

@@ -8,6 +8,7 @@ use evenkeel::desired::hooks::HookPoint;
 use evenkeel::desired::ident::ServiceId;
 use evenkeel::desired::snapshot::Commit;
 use evenkeel::desired::work::WorkId;
+use evenkeel::desired::work::answers::Asker;
 use evenkeel::metrics::{
     LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges, Serving, SyncOutcome,
 };
@@ -49,6 +50,8 @@ fn used() -> Metrics {
     metrics.service(&web(), &ready("aaaaaaaa", "nginx:1"));
     metrics.rolled_back(&web());
     metrics.restarted(&web(), 2);
+    let built = Asker::Service(web());
+    metrics.built(&built, "built", Duration::from_secs(3), Timestamp(1_500));
     metrics.hook_ended(&web(), HookPoint::PreStart, false);
     metrics.probed(&web(), "http", false, Duration::from_millis(2));
     metrics.downtime(&web(), Duration::from_millis(1500));

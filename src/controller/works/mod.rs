@@ -3,6 +3,7 @@
 //! [`Book`], which wakes the daemon; nothing of a service is decided here.
 
 mod book;
+pub mod builds;
 pub mod disk;
 pub mod jobs;
 pub mod messages;

@@ -15,6 +15,7 @@ use crate::desired::spec::{NetworkSpec, ServiceSpec, VolumeSpec};
 use crate::desired::timing::Window;
 use crate::desired::variables::Level;
 use crate::desired::work::Works;
+use crate::desired::work::answers::tagged;
 use crate::desired::{Pause, Revision};
 
 /// A service as far as its own project says.
@@ -35,6 +36,8 @@ pub(in crate::desired) struct Settled {
     pub paused: Option<Option<Pause>>,
     /// The image as it is written, without a tag and not chosen otherwise: the name of a build perhaps. With its place.
     pub untagged: Option<(String, Span)>,
+    /// The spec with its tag left open, should it be one that is built here.
+    pub open: Option<Box<ServiceSpec>>,
 }
 
 impl Settled {
@@ -42,9 +45,15 @@ impl Settled {
         let (name, ports) = check::places(&draft);
         let untagged = untagged(&draft);
         let Draft { id, header, files, spec, frozen, paused, .. } = draft;
+        // What is not built here is `latest` then.
+        let latest = spec.as_ref().filter(|_| untagged.is_some()).and_then(|spec| tagged(spec, "latest"));
+        let (spec, open) = match latest {
+            Some(latest) => (Some(latest), spec.map(Box::new)),
+            None => (spec, None),
+        };
         let revision = spec.map(|spec| Arc::new(Revision::of(spec)));
         let prefix = format!("{}-{}", id.project, id.service);
-        Self { id, prefix, header, files, revision, frozen, name, ports, paused, untagged }
+        Self { id, prefix, header, files, revision, frozen, name, ports, paused, untagged, open }
     }
 
     pub fn spec(&self) -> Option<&ServiceSpec> {

@@ -25,6 +25,7 @@ use crate::desired::snapshot::{FileContent, HostFacts, Snapshot};
 use crate::desired::spec::{MountSource, NetworkSpec, ServiceSpec, SourcePlace, VolumeSpec};
 use crate::desired::variables::{Level, ObjectScope, ProjectScope};
 use crate::desired::work::Works;
+use crate::desired::work::answers::TAG;
 use crate::desired::{check, dotenv, merge, redact};
 use declared::Names;
 pub(super) use provided::UNAVAILABLE;
@@ -300,10 +301,12 @@ impl<'a> Loading<'a> {
         let name = draft.id.service.as_str().to_owned();
         let mut scope = ObjectScope::new(facts.scope, Some(&name));
         let image = draft.table.get("image").and_then(|entry| entry.value.as_str());
-        let tag = match draft.table.get("image_policy") {
-            None => image.map(|image| tag_of(&interpolate::expand(image, &scope).text)),
-            // Filled in when one is picked.
-            Some(_) => Some("${service.tag}".to_owned()),
+        let chosen = ["image_policy", "build"].iter().any(|key| draft.table.get(key).is_some());
+        let tag = match image.map(|image| interpolate::expand(image, &scope).text) {
+            // Filled in when one is picked or made; without a tag it may be what is built here.
+            _ if chosen => Some(TAG.to_owned()),
+            Some(image) if has_no_tag(&image) => Some(TAG.to_owned()),
+            image => image.map(|image| tag_of(&image)),
         };
         scope.set_tag(tag);
         let mut unset = Vec::new();
@@ -399,6 +402,10 @@ fn within(inner: &Span, outer: &Span) -> bool {
 }
 
 /// The tag of an image reference.
+fn has_no_tag(image: &str) -> bool {
+    !image.rsplit('/').next().unwrap_or_default().contains([':', '@'])
+}
+
 fn tag_of(image: &str) -> String {
     let name = image.split('@').next().unwrap_or_default();
     let last = name.rsplit('/').next().unwrap_or_default();

@@ -23,7 +23,8 @@ pub(super) fn built(services: &[&Settled], works: &mut Works) -> BTreeMap<Servic
         let why = format!("its image is made by builds.{}, and was not built", build.name);
         let told = not_chosen(&service.id, place.clone(), &why);
         let image = ImageSource::Built(build.clone());
-        works.chosen.insert(service.id.clone(), Arc::new(Chosen { spec: spec.clone(), image }));
+        let spec = service.open.as_deref().unwrap_or(spec).clone();
+        works.chosen.insert(service.id.clone(), Arc::new(Chosen { spec, image }));
         found.insert(service.id.clone(), told);
     }
     found

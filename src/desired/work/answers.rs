@@ -74,7 +74,7 @@ pub fn with_image(spec: &ServiceSpec, answer: &Answer) -> ServiceSpec {
 }
 
 /// The tag may stand in any text of a service, so it is put in wherever texts are. `None`: it stands nowhere.
-fn tagged(spec: &ServiceSpec, tag: &str) -> Option<ServiceSpec> {
+pub(in crate::desired) fn tagged(spec: &ServiceSpec, tag: &str) -> Option<ServiceSpec> {
     let mut value = serde_json::to_value(spec).ok()?;
     put_in(&mut value, tag).then(|| serde_json::from_value(value).ok())?
 }

@@ -31,6 +31,23 @@ impl BuildSpec {
     pub fn definition(&self) -> String {
         super::definition("build", &Self { source: SourcePlace::default(), ..self.clone() })
     }
+
+    /// What of it only BuildKit can do.
+    #[must_use]
+    pub fn needs_buildkit(&self) -> Option<String> {
+        let kit = &self.buildkit;
+        let keys = [
+            ("additional_contexts", !kit.additional_contexts.is_empty()),
+            ("cache_to", !kit.cache_to.is_empty()),
+            ("secrets", !kit.secrets.is_empty()),
+            ("ssh", !kit.ssh.is_empty()),
+            ("entitlements", !kit.entitlements.is_empty()),
+            ("provenance", kit.provenance.is_some()),
+            ("sbom", kit.sbom.is_some()),
+            ("privileged", self.options.privileged),
+        ];
+        keys.into_iter().find(|(_, asked)| *asked).map(|(key, _)| format!("`{key}`"))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -124,6 +124,43 @@ fn failed_start(message: &str, look: Look) -> Failure {
     Failure::Internal
 }
 
+/// A failed build. Its errors come inside a stream that began with 200, so that here the words are all there is. `Invalid`: it is the Dockerfile or
+/// the context; everything else may be another time otherwise.
+pub(super) fn failed_build(message: &str) -> Failure {
+    const AWAY: [&str; 15] = [
+        "timeout",
+        "connection refused",
+        "connection reset",
+        "no such host",
+        "temporary failure",
+        "server misbehaving",
+        "network is unreachable",
+        "unexpected eof",
+        "dial tcp",
+        "too many requests",
+        "toomanyrequests",
+        "unexpected http status",
+        "deadline exceeded",
+        "context canceled",
+        "service unavailable",
+    ];
+    let lower = message.to_ascii_lowercase();
+    if is_full(message) {
+        return Failure::NoSpace;
+    }
+    // What a step did itself, whatever it printed.
+    if lower.contains("returned a non-zero code") || lower.contains("did not complete successfully") {
+        return Failure::Invalid;
+    }
+    if AWAY.iter().any(|words| lower.contains(words)) {
+        return Failure::Registry;
+    }
+    match registry(500, message) {
+        Failure::Registry => Failure::Invalid,
+        other => other,
+    }
+}
+
 fn is_full(message: &str) -> bool {
     message.contains("no space left on device") || message.contains("disk quota exceeded")
 }

@@ -9,6 +9,8 @@
 //! future is dropped: an abandoned request may be carried out or not, differently from one engine version to the next
 //! (RELIABILITY.md fact 1). A call whose answer never came is `Unknown`, one that never left is `Unreachable`.
 
+mod build;
+mod buildx;
 pub mod connect;
 mod create;
 mod disk;
@@ -19,6 +21,7 @@ mod inventory;
 mod observe;
 mod probe;
 mod pull;
+mod push;
 pub mod streams;
 mod wait;
 pub mod wire;

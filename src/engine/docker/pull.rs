@@ -68,7 +68,7 @@ impl Docker {
     }
 
     /// The login, or what kept us from asking for one; a pull is then tried without, as Docker's own client does.
-    async fn login(&self, registry: &str) -> (Option<DockerCredentials>, Option<String>) {
+    pub(super) async fn login(&self, registry: &str) -> (Option<DockerCredentials>, Option<String>) {
         let Some(logins) = &self.logins else { return (None, None) };
         match logins.login(registry).await {
             Ok(login) => (login.map(|login| credentials(login, registry)), None),

@@ -28,7 +28,8 @@ use crate::engine::{NEWEST_TESTED_API, OLDEST_API};
 type Streamed = std::pin::Pin<
     Box<dyn futures_util::Stream<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send>,
 >;
-type Body = http_body_util::Either<http_body_util::Full<Bytes>, http_body_util::StreamBody<Streamed>>;
+pub(super) type Body =
+    http_body_util::Either<http_body_util::Full<Bytes>, http_body_util::StreamBody<Streamed>>;
 type Answer = http::Response<BoxStream<'static, Result<Bytes, WireError>>>;
 
 /// Deadline of the question which API version the engine speaks.
@@ -227,6 +228,25 @@ impl Wire {
         let api = self.api().await?;
         let answer = within(deadline, self.send_post(api, path, body)).await?;
         Ok(answer.into_body())
+    }
+
+    /// `POST` of anything, returning with the engine's first words; the body is a stream without a deadline.
+    pub(super) async fn open_upload(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: Body,
+    ) -> Result<BoxStream<'static, Result<Bytes, WireError>>, WireError> {
+        let api = self.api().await?;
+        let mut request = Request::post(self.uri(Some(api), path)?);
+        for (name, value) in headers {
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|error| WireError::Unsendable(format!("{name}: {error}")))?;
+            value.set_sensitive(true);
+            request = request.header(*name, value);
+        }
+        let request = request.body(body).map_err(|error| WireError::Unsendable(error.to_string()))?;
+        Ok(self.send(request).await?.into_body())
     }
 
     async fn send_post(&self, api: (u32, u32), path: &str, body: String) -> Result<Answer, WireError> {

@@ -5,6 +5,7 @@
 
 mod checkout;
 mod command;
+mod context;
 mod error;
 mod follow;
 mod log;
@@ -27,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 pub use checkout::{Checkout, Taken};
+pub use context::{ContextFound, ContextSource};
 pub use error::GitError;
 pub use settings::{GitSettings, Login, Remote, Verify, folder, reference};
 

@@ -54,7 +54,7 @@ pub(super) fn place(
     if live.is_empty() { Ok(()) } else { write_live(repository, root, tree, &live) }
 }
 
-fn copy(
+pub(super) fn copy(
     repository: &Repository,
     tree: &Tree,
     target: &Path,

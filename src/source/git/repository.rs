@@ -111,6 +111,7 @@ impl Repository {
     pub(super) fn look(&self) -> Result<Tip, GitError> {
         let wanted: Vec<String> = match &self.settings.branch {
             None => vec!["HEAD".to_owned()],
+            Some(name) if name.starts_with("refs/") => vec![format!("{name}^{{}}"), name.clone()],
             Some(name) => vec![
                 format!("refs/heads/{name}"),
                 format!("refs/tags/{name}^{{}}"),
@@ -128,6 +129,31 @@ impl Repository {
             Some(Tip { reference, commit: (*commit).to_owned() })
         });
         tip.ok_or_else(|| GitError::NoBranch(self.settings.branch_for_people()))
+    }
+
+    /// The branch that the repository names, without asking for what it is at.
+    ///
+    /// # Errors
+    /// The repository cannot be asked.
+    pub(super) fn head(&self) -> Result<Option<String>, GitError> {
+        let arguments = ["ls-remote", "--quiet", "--symref", "--", self.settings.remote.url(), "HEAD"];
+        let answer = self.git.ask("ls-remote", &arguments, &self.remote())?;
+        let answer = String::from_utf8_lossy(&answer);
+        let named =
+            answer.lines().find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
+        Ok(named.map(str::to_owned))
+    }
+
+    /// The names of all tags.
+    ///
+    /// # Errors
+    /// The repository cannot be asked.
+    pub(super) fn remote_tags(&self) -> Result<Vec<String>, GitError> {
+        let arguments = ["ls-remote", "--quiet", "--tags", "--refs", "--", self.settings.remote.url()];
+        let answer = self.git.ask("ls-remote", &arguments, &self.remote())?;
+        let answer = String::from_utf8_lossy(&answer);
+        let tag = |line: &str| Some(line.split_once('\t')?.1.strip_prefix("refs/tags/")?.to_owned());
+        Ok(answer.lines().filter_map(tag).collect())
     }
 
     /// Brings the branch here and returns its commit. A copy that turns out to be damaged is made anew beside the old one.
