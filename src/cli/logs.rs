@@ -126,7 +126,12 @@ async fn logs(settings: &Settings, args: &LogsArgs) -> i32 {
             return from_journal(settings, args, None).await;
         }
     }
+    let known: Vec<ContainerId> = mine.iter().map(|found| found.id.clone()).collect();
     reader.attach(serving(mine)).await;
+    if what.job && args.follow {
+        // A run can be over before it is seen to run: whatever comes from here on is read.
+        reader.seen.extend(known);
+    }
     if !args.follow || args.run.is_some() {
         return reader.drain().await;
     }
@@ -292,7 +297,7 @@ impl Reader {
                 _ = tick.tick() => {
                     // A look that fails is made again; what is being read goes on meanwhile.
                     let found = containers(&self.engine, settings, Some(what)).await.unwrap_or_default();
-                    let up = found.into_iter().filter(|found| found.status.is_up()).collect();
+                    let up = found.into_iter().filter(|found| what.job || found.status.is_up()).collect();
                     self.attach(up).await;
                 }
                 _ = tokio::signal::ctrl_c() => return self.finish(),

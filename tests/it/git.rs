@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use evenkeel::desired::snapshot::{FileContent, HostFacts, Snapshot};
 use evenkeel::desired::spec::MountSource;
+use evenkeel::desired::work::{JobSpec, Runs};
 use evenkeel::desired::{Loaded, SourcesLoader, Wanted};
 use evenkeel::source::git::{
     Checkout, GitError, GitSettings, GitSource, Login, Needs, Remote, SyncResult, Synced, Taken, Verify,
@@ -713,6 +714,40 @@ fn what_a_service_mounts_decides_and_never_the_commit() {
     desk.remote.commit("Another seed");
     desk.apply(&desk.settings());
     assert!(!data.join("seed").exists() && data.join("other").exists() && data.join("written").exists());
+}
+
+#[test]
+fn a_job_has_the_files_of_its_commit_and_is_the_same_job_whatever_else_a_commit_changes() {
+    let desk = Desk::empty();
+    let text = "[jobs.fill]\nimage = \"x:1\"\non_change = true\nvolumes = [\"./seed.sql:/seed.sql:ro\"]\n";
+    desk.remote.write("shop/jobs.toml", text);
+    desk.remote.write("shop/seed.sql", "one\n");
+    desk.remote.commit("One");
+    let job = |snapshot: &Snapshot| {
+        let state = load(snapshot).state;
+        JobSpec::clone(state.works.jobs.values().next().and_then(|job| job.wanted()).unwrap())
+    };
+    let seed = |job: &JobSpec| match &job.runs {
+        Runs::Container { spec, .. } => match &spec.container.mounts["/seed.sql"].source {
+            MountSource::Bind { path, .. } => fs::read_to_string(path).unwrap(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let first = job(&desk.apply(&desk.settings()));
+    assert_eq!(seed(&first), "one\n");
+    assert_eq!(first.source.commit.as_ref().map(|commit| commit.subject.as_str()), Some("One"));
+
+    desk.remote.write("shop/jobs.toml", &format!("# A line above it.\n{text}"));
+    desk.remote.commit("A comment");
+    let second = job(&desk.apply(&desk.settings()));
+    assert_eq!(second.definition(), first.definition());
+
+    desk.remote.write("shop/seed.sql", "two\n");
+    desk.remote.commit("Two");
+    let third = job(&desk.apply(&desk.settings()));
+    assert_ne!(third.definition(), first.definition());
+    assert_eq!((seed(&third), seed(&first)), ("two\n".to_owned(), "one\n".to_owned()));
 }
 
 #[test]

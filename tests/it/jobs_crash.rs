@@ -182,6 +182,7 @@ impl Lab {
             seen: Some(&seen),
             ends: &BTreeMap::new(),
             paused: None,
+            pressure: None,
             strangers: false,
             followed: &nothing,
             pace_ms: 10_000,

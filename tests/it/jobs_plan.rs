@@ -131,6 +131,7 @@ fn run_of(line: &str) -> (RunId, Run) {
         _ => Stage::Ended,
     };
     run.started = options.get("started").map(|text| at(text));
+    run.session = run.started.map(|_| EngineSession(1));
     run.stop = options.get("stop").map(|text| match text.as_str() {
         "timeout" => StopCause::TimedOut,
         "replaced" => StopCause::Replaced,
@@ -319,6 +320,7 @@ fn play(case: &Case) -> Vec<String> {
         match words.as_slice() {
             ["image", "absent"] => around.image = None,
             ["network", "absent"] => around.networks.clear(),
+            ["live-restore"] => seen.live_restore = true,
             ["session", number] => session = EngineSession(number.parse().unwrap()),
             ["db", progress] => {
                 let progress = match *progress {
@@ -355,10 +357,12 @@ fn play(case: &Case) -> Vec<String> {
         let end = Ended { number: words[1].parse().unwrap(), result };
         ends.entry(ServiceName::new(words[0]).unwrap()).or_default().push(end);
     }
+    let mut pressure = None;
     for line in case.lines("but") {
         match line.as_str() {
             "gone" | "frozen" => wants = line,
             "not chosen" => chosen = false,
+            "no room" => pressure = Some("the disk is nearly full"),
             text => paused = Some(text),
         }
     }
@@ -384,6 +388,7 @@ fn play(case: &Case) -> Vec<String> {
         seen: Some(&seen),
         ends: &ends,
         paused,
+        pressure,
         strangers: false,
         followed: &nothing,
         pace_ms: 10_000,

@@ -204,6 +204,49 @@ fn a_service_whose_image_is_chosen_stays_as_it_is_and_says_why() {
 }
 
 #[test]
+fn a_job_that_is_alone_gets_its_network_its_secrets_and_the_zone_of_its_host() {
+    let text = "[secrets.token]\nfile = \"./token\"\n[jobs.a]\nimage = \"x:1\"\nsecrets = [\"token\"]\nschedule = \"@daily\"\n\
+                [jobs.b]\nimage = \"x:1\"\nschedule = \"@daily\"\ntimezone = \"UTC\"\n";
+    let mut snapshot = snapshot(text);
+    let fleet = b"[hosts.fra1]\ntimezone = \"America/New_York\"\n".to_vec();
+    snapshot.files.insert(RelPath::new("fleet.toml").unwrap(), FileContent::Read(fleet.into()));
+    snapshot.files.insert(RelPath::new("shop/token").unwrap(), FileContent::Read(b"t".to_vec().into()));
+    let (state, told) = load(&snapshot, &host());
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(state.networks.keys().collect::<Vec<_>>(), ["shop_default"]);
+    assert!(state.provided.values().all(evenkeel::desired::provided::Provided::is_used));
+    let zone = |name: &str| state.works.jobs[&id(name)].wanted().unwrap().timezone.clone();
+    assert_eq!((zone("a").as_deref(), zone("b").as_deref()), (Some("America/New_York"), Some("UTC")));
+}
+
+#[test]
+fn a_job_whose_image_is_built_here_runs_the_newest_good_one() {
+    let image = |text: &str| match &works(text).jobs[&id("a")].wanted().unwrap().runs {
+        Runs::Container { image, .. } => image.clone(),
+        other => panic!("{other:?}"),
+    };
+    let build = "[builds.docs]\ncontext = \".\"\nimage = \"acme/docs\"\n";
+    let built = image(&format!("[jobs.a]\nimage = \"acme/docs\"\n{build}"));
+    assert_eq!(built, ImageSource::Built(id("docs")));
+    assert_eq!(image(&format!("[jobs.a]\nimage = \"acme/docs:latest\"\n{build}")), ImageSource::Said);
+    assert_eq!(image(&format!("[jobs.a]\nimage = \"other\"\n{build}")), ImageSource::Said);
+}
+
+#[test]
+fn hooks_of_a_job_are_told_not_to_be_run() {
+    let text = "[jobs.a]\nimage = \"x:1\"\npre_start = [{ command = [\"x\"] }]\n";
+    assert_eq!(state(text).1, Vec::<String>::new());
+    let loaded = SourcesLoader::default().load(&snapshot(text), &host());
+    let told: Vec<String> = loaded.diagnostics.iter().map(Diagnostic::headline).collect();
+    assert_eq!(
+        told,
+        [
+            "shop/it.toml:3:1: warning[not-run-yet]: jobs.a.pre_start was read and checked, and is not run for jobs yet"
+        ]
+    );
+}
+
+#[test]
 fn what_is_not_run_is_told_where_something_is_done_and_not_where_files_are_checked() {
     let text = "[jobs.a]\nimage = \"x:1\"\n[builds.b]\ncontext = \".\"\nimage = \"y\"\n[artifacts.c]\nfrom = \"x\"\npath = \"/a\"\nto = \"/b/c\"\n\
                 [notify.d]\nurl = \"https://example.com\"\n[services.e]\nimage = \"z:1\"\nrollout = { strategy = \"blue-green\", switch = \"alias\" }\n";

@@ -1,4 +1,4 @@
-//! What only shows when all projects are known: services that run what is built here.
+//! What only shows when all projects are known: services and jobs that run what is built here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::kept::Settled;
 use super::project::work::not_chosen;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::ServiceId;
-use crate::desired::work::{Chosen, ImageSource, WorkId, Works};
+use crate::desired::work::{Chosen, ImageSource, Runs, Work, WorkId, Works};
 
 /// Services whose image, written without a tag, is one that is built here: the newest good one is meant, and not `latest`.
 pub(super) fn built(services: &[&Settled], works: &mut Works) -> BTreeMap<ServiceId, Diagnostic> {
@@ -16,6 +16,14 @@ pub(super) fn built(services: &[&Settled], works: &mut Works) -> BTreeMap<Servic
         .iter()
         .filter_map(|(id, work)| Some((work.wanted()?.image.clone()?, id.clone())))
         .collect();
+    for (id, name) in &works.untagged {
+        let (Some(build), Some(Work::Wanted(job))) = (images.get(name), works.jobs.get_mut(id)) else {
+            continue;
+        };
+        if let Runs::Container { image, .. } = &mut Arc::make_mut(job).runs {
+            *image = ImageSource::Built(build.clone());
+        }
+    }
     let mut found = BTreeMap::new();
     for service in services {
         let Some((name, place)) = &service.untagged else { continue };

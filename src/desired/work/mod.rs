@@ -73,6 +73,8 @@ pub struct Works {
     /// Services whose image is not said but chosen or made. They are frozen among the services until [`answers`] puts their image in, and this
     /// is what is wanted of them.
     pub chosen: BTreeMap<super::ident::ServiceId, Arc<Chosen>>,
+    /// Jobs whose image is written without a tag: it may be one that is built here.
+    pub untagged: BTreeMap<WorkId, String>,
     /// What this version does not run, one warning at each place. Part of no file's faults: the files are right.
     pub not_run: Vec<Diagnostic>,
 }
@@ -85,12 +87,13 @@ impl Works {
                 own.entry(key).or_insert(value);
             }
         }
-        let Self { jobs, builds, artifacts, notify, chosen, mut not_run } = other;
+        let Self { jobs, builds, artifacts, notify, chosen, untagged, mut not_run } = other;
         add(&mut self.jobs, jobs);
         add(&mut self.builds, builds);
         add(&mut self.artifacts, artifacts);
         add(&mut self.notify, notify);
         add(&mut self.chosen, chosen);
+        add(&mut self.untagged, untagged);
         self.not_run.append(&mut not_run);
     }
 }

@@ -195,17 +195,22 @@ impl Pass<'_> {
             );
             return None;
         }
-        if let Some(trouble) = self.memo.pulls.get(id).cloned() {
+        let trouble = self.memo.pulls.get(id).cloned();
+        let failed = trouble.as_ref().map(|trouble| trouble.text.as_str());
+        if let Some(why) = self.inputs.pressure.or(failed) {
             if here.is_some() && reference == spec.container.image {
-                let remark = format!(
-                    "ran in the image that was here, because it could not be pulled: {}",
-                    trouble.text
-                );
+                let remark = format!("ran in the image that was here, because it could not be pulled: {why}");
                 self.edit(id, |run| run.remark = Some(remark));
                 self.memo.pulled.insert(id.clone());
                 self.memo.pulls.remove(id);
                 return here;
             }
+            if self.inputs.pressure.is_some() {
+                self.wait(id, format!("waits for image {reference}: {why}"), TOLD_MS);
+                return None;
+            }
+        }
+        if let Some(trouble) = trouble {
             let lasting =
                 matches!(trouble.kind, Failure::NotFound | Failure::Unauthorized | Failure::Invalid);
             if trouble.count >= if lasting { TRIES.0 } else { TRIES.1 } {

@@ -38,6 +38,8 @@ pub struct Seen {
     /// Commands of runs within a service, and the container that serves there.
     pub execs: BTreeMap<ExecId, Option<ExecSeen>>,
     pub within: Option<ObservedContainer>,
+    /// Containers outlive the engine. Asked for where a run has seen two engines.
+    pub live_restore: bool,
 }
 
 /// Everything a decision depends on.
@@ -57,6 +59,8 @@ pub struct Inputs<'a> {
     pub ends: &'a BTreeMap<ServiceName, Vec<Ended>>,
     /// Where it is said that nothing is to be changed here.
     pub paused: Option<&'a str>,
+    /// Why nothing may be pulled now: the disk is nearly full.
+    pub pressure: Option<&'a str>,
     /// Containers of it are on the engine that the journal does not know.
     pub strangers: bool,
     /// Commands that this process follows to their end: what they print comes with it.

@@ -28,7 +28,7 @@ impl Pass<'_> {
                 self.runs(id, run, container);
             }
             ContainerStatus::Exited if container.started_at.is_none() => self.created(id, run, container),
-            ContainerStatus::Exited => self.exited(id, run, container),
+            ContainerStatus::Exited => self.exited(id, run, container, seen.live_restore),
             ContainerStatus::Dead => {
                 let ran = matches!(run.stage, Stage::Running | Stage::Starting(_));
                 if ran {
@@ -40,7 +40,6 @@ impl Pass<'_> {
             }
             ContainerStatus::Removing => self.look_in(1_000),
         }
-        let _ = seen;
     }
 
     /// It was made and does not run.
@@ -95,11 +94,12 @@ impl Pass<'_> {
     }
 
     fn runs(&mut self, id: &RunId, run: &Run, container: &ObservedContainer) {
-        let now = self.inputs.now;
+        let (now, session) = (self.inputs.now, self.inputs.session);
         if run.stage != Stage::Running {
             // The answer to its start never came, or somebody else started it.
             self.edit(id, |run| {
                 run.stage = Stage::Running;
+                run.session = Some(session);
                 run.started.get_or_insert(now.wall);
             });
         }
@@ -126,7 +126,9 @@ impl Pass<'_> {
         }
     }
 
-    fn exited(&mut self, id: &RunId, run: &Run, container: &ObservedContainer) {
+    fn exited(&mut self, id: &RunId, run: &Run, container: &ObservedContainer, live_restore: bool) {
+        // An engine that ends takes its containers along, and some programs end with 0 when they are told to.
+        let cut_off = !live_restore && run.session.is_some_and(|began| began != self.inputs.session);
         let (result, text) = match run.stop {
             Some(StopCause::TimedOut) => {
                 let limit = self.job().and_then(|job| job.timeout_ms).unwrap_or_default();
@@ -134,6 +136,10 @@ impl Pass<'_> {
             }
             Some(StopCause::Replaced) => (Result::Replaced, "the next run came in its place".to_owned()),
             Some(StopCause::Hand) => (Result::Stopped, "somebody stopped it".to_owned()),
+            None if container.exit_code == 0 && cut_off => {
+                let text = "the engine ended while it ran and took it along, so its code 0 says nothing";
+                (Result::Lost, text.to_owned())
+            }
             None if container.exit_code == 0 => (Result::Succeeded, exit_text(container)),
             None => (Result::Failed, exit_text(container)),
         };

@@ -210,6 +210,9 @@ pub struct Run {
     pub exec: Option<ExecId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+    /// The session of the engine that it began in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<EngineSession>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopCause>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,6 +232,7 @@ impl Run {
             container: None,
             exec: None,
             started: None,
+            session: None,
             stop: None,
             end: None,
         }

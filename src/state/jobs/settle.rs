@@ -61,6 +61,9 @@ pub fn settle(
             memo.troubles.remove(id);
         }
         (JobStep::Start { .. }, JobOutcome::Done) => {
+            if let Stage::Starting(session) = run.stage {
+                run.session = Some(session);
+            }
             run.stage = Stage::Running;
             run.started.get_or_insert(now.wall);
             memo.running.insert(id.clone(), (now.mono, 0));

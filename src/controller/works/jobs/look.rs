@@ -10,7 +10,7 @@ use crate::controller::wish::Wish;
 use crate::desired::ident::{ServiceId, ServiceName};
 use crate::desired::work::{JobSpec, Runs, WorkId};
 use crate::engine::{ContainerFilter, Result};
-use crate::state::jobs::{JobRecord, RunId, Seen, container_name};
+use crate::state::jobs::{JobRecord, Run, RunId, Seen, container_name};
 use crate::state::network;
 use crate::state::observed::{DependencyProgress, DependencyState, EngineSession, ObservedContainer, label};
 use crate::state::plan::{Failure, Lookups};
@@ -65,7 +65,10 @@ impl Jobs {
             _ => None,
         };
         let containers = containers(host, id, record).await?;
-        Ok(Seen { containers, execs: around.execs.clone(), around, within })
+        let outlived = |run: &Run| run.session.is_some_and(|began| began != session);
+        let live_restore =
+            record.open().any(|(_, run)| outlived(run)) && host.engine.facts().await?.live_restore;
+        Ok(Seen { containers, execs: around.execs.clone(), around, within, live_restore })
     }
 
     /// Containers of jobs that the journal knows nothing of: it was lost, or they are of jobs that are gone. `false`: the engine did not say.

@@ -13,6 +13,7 @@ use crate::desired::ident::ServiceName;
 use crate::desired::spec::ServiceSpec;
 use crate::desired::work::answers::with_image;
 use crate::desired::work::{ImageSource, JobSpec, Runs, Trigger, WorkId};
+use crate::state::jobs::Result as RunResult;
 use crate::state::jobs::when::zone_for;
 use crate::state::jobs::{Ended, Inputs, JobRecord, JobStep, RunId, Seen, Stage, decide, ends, lookups};
 use crate::state::time::Mono;
@@ -66,6 +67,7 @@ impl Jobs {
         let ends = self.ends_for(id, desired.spec(&record)).await;
         let followed = BTreeSet::new();
         let paused = wish.state.pauses.project(&id.project, host.clock.now().wall.0).map(|paused| paused.why);
+        let pressure = host.disk_pressure();
         let mut inputs = Inputs {
             id,
             owner: &host.owner,
@@ -77,6 +79,7 @@ impl Jobs {
             seen: None,
             ends: &ends,
             paused,
+            pressure: pressure.as_deref(),
             strangers,
             followed: &followed,
             pace_ms: if self.wait.is_some() { PACE_MS.0 } else { PACE_MS.1 },
@@ -179,19 +182,22 @@ impl Jobs {
                 continue;
             };
             let (result, text) = (end.result.word(), &end.text);
+            let well = end.result == RunResult::Succeeded;
+            if well {
+                tracing::info!(job = %id, run = %name, result, text);
+            } else {
+                tracing::warn!(job = %id, run = %name, result, text);
+            }
             if let Some(news) = News::of_run(id, end) {
                 host.tell(news);
-            }
-            match end.result {
-                crate::state::jobs::Result::Succeeded => tracing::info!(job = %id, run = %name, result, text),
-                _ => tracing::warn!(job = %id, run = %name, result, text),
             }
         }
         if after.missed > before.missed && before.spec.is_some() {
             let missed = after.missed - before.missed;
             tracing::warn!(job = %id, missed, "occurrences were missed");
-            let reason = format!("{missed} that should have run did not");
-            host.tell(News::of_work("job.missed", id, reason, host.clock.now().wall));
+            let last = after.last_missed.map(|at| format!(", the last one at {at}")).unwrap_or_default();
+            let at = host.clock.now().wall;
+            host.tell(News::of_work("job.missed", id, format!("{missed} missed{last}"), at));
         }
         host.metrics.job(id, after);
         if after.ends > before.ends {

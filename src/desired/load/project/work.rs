@@ -16,7 +16,7 @@ use crate::desired::redact;
 use crate::desired::spec::{ServiceSpec, SourcePlace, Switch};
 use crate::desired::variables::ObjectScope;
 use crate::desired::work::answers::NOT_CHOSEN;
-use crate::desired::work::{Chosen, ImageSource, JobSpec, Trigger, Work, WorkId};
+use crate::desired::work::{Chosen, ImageSource, JobSpec, Runs, Trigger, Work, WorkId};
 
 /// Keys whose texts may hold what is known only when an image is built.
 const BUILT: [&str; 2] = ["build", "build_policy"];
@@ -40,11 +40,28 @@ impl Loading<'_> {
         for (name, object) in &objects.jobs {
             let Some(making) = self.job(name, object, facts) else { continue };
             let id = making.id.clone();
+            let mut tagged = true;
             let work = self.made(making, facts, false, |id, table, context, told| {
+                let image = table.get("image").and_then(|entry| entry.value.as_str());
+                tagged = image.is_none_or(|image| {
+                    image.rsplit('/').next().is_some_and(|last| last.contains([':', '@']))
+                });
                 convert::job(id, table, &jobs, context, told)
             });
+            if let (
+                false,
+                Ok((JobSpec { runs: Runs::Container { spec, image: ImageSource::Said }, .. }, _)),
+            ) = (tagged, &work)
+            {
+                let name = spec.container.image.trim_end_matches(":latest");
+                self.works.untagged.insert(id.clone(), name.to_owned());
+            }
             let zone = facts.fleet.host().and_then(|host| host.timezone.clone());
-            let place = |spec: &mut JobSpec, source: SourcePlace| {
+            let place = |spec: &mut JobSpec, mut source: SourcePlace| {
+                if let Runs::Container { spec: inner, .. } = &mut spec.runs {
+                    // One place is enough, and where it is written is no part of what it is.
+                    source.files.append(&mut std::mem::take(&mut inner.source).files);
+                }
                 spec.source = source;
                 spec.timezone = spec.timezone.take().or(zone);
             };
