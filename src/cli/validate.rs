@@ -103,6 +103,9 @@ fn from_here(root: &Path, here: &Path) -> String {
 struct Outcome {
     findings: Vec<Finding>,
     services: BTreeSet<String>,
+    jobs: BTreeSet<String>,
+    builds: BTreeSet<String>,
+    artifacts: BTreeSet<String>,
     frozen: BTreeSet<String>,
 }
 
@@ -153,6 +156,9 @@ impl Outcome {
                 self.frozen.insert(id.to_string());
             }
         }
+        self.jobs.extend(state.works.jobs.keys().map(ToString::to_string));
+        self.builds.extend(state.works.builds.keys().map(ToString::to_string));
+        self.artifacts.extend(state.works.artifacts.keys().map(ToString::to_string));
     }
 
     fn errors(&self) -> usize {
@@ -166,7 +172,13 @@ impl Outcome {
             1 => format!("1 {one}"),
             _ => format!("{number} {one}s"),
         };
-        let mut parts = vec![count(self.services.len(), "service")];
+        let mut defined = vec![count(self.services.len(), "service")];
+        for (all, one) in [(&self.jobs, "job"), (&self.builds, "build"), (&self.artifacts, "artifact")] {
+            if !all.is_empty() {
+                defined.push(count(all.len(), one));
+            }
+        }
+        let mut parts = vec![defined.join(", ")];
         if hosts.len() > 1 {
             parts.push(format!("on {}", count(hosts.len(), "host")));
         }

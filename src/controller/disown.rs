@@ -15,9 +15,10 @@ use super::records::Changed;
 use super::trigger::{Key, Trigger};
 use crate::desired::DesiredState;
 use crate::desired::ident::{ProjectName, ServiceId};
+use crate::engine::ContainerFilter;
 use crate::metrics::adoption::DisownReport;
 use crate::metrics::api::{ApiError, ApiErrorKind};
-use crate::state::observed::{ContainerSummary, label};
+use crate::state::observed::{ContainerId, ContainerSummary, label};
 use crate::state::record::{HistoryEntry, HistoryEvent};
 use crate::state::register::Register;
 
@@ -64,6 +65,7 @@ pub async fn disown(host: &Host, what: &str) -> Result<DisownReport, ApiError> {
     for cell in &cells {
         held.push(cell.lock().await);
     }
+    let turn = host.register.lock().await;
     let mut register = (*adopted.get()).clone();
     let mut report = DisownReport::default();
     let mut changed = Vec::new();
@@ -87,6 +89,7 @@ pub async fn disown(host: &Host, what: &str) -> Result<DisownReport, ApiError> {
         unavailable(&format!("it could not be written down ({error}), so nothing was given back"))
     })?;
     adopted.set(register.clone());
+    drop(turn);
     for cell in &mut held {
         **cell = Cell::default();
     }
@@ -167,6 +170,7 @@ async fn objects(
 /// Leaves alone in another desired state what was given back, and forgets of it what no file defines any more.
 pub(super) async fn settle(host: &Host, state: &mut DesiredState) {
     let Some(adopted) = host.engine.adopted() else { return };
+    let _turn = host.register.lock().await;
     let mut register = (*adopted.get()).clone();
     if register.forget_undefined(state) {
         match host.records.set_register(&register, &[]).await {
@@ -176,4 +180,45 @@ pub(super) async fn settle(host: &Host, state: &mut DesiredState) {
         }
     }
     register.pause(state);
+}
+
+/// Forgets adopted and given back containers that are gone for good. One is gone when two lists and an inspect between them do not know it: a list
+/// alone may be of a moment ago.
+pub(super) async fn forget_gone(host: &Host) -> crate::engine::Result<()> {
+    let Some(adopted) = host.engine.adopted() else { return Ok(()) };
+    let known = adopted.get();
+    let mut gone: BTreeSet<ContainerId> =
+        known.containers.keys().chain(&known.released_containers).cloned().collect();
+    keep_missing(host, &mut gone).await?;
+    for (id, labels) in &known.containers {
+        if gone.contains(id) && host.engine.inspect_as(id, labels).await?.is_some() {
+            gone.remove(id);
+        }
+    }
+    keep_missing(host, &mut gone).await?;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let _turn = host.register.lock().await;
+    let mut register = (*adopted.get()).clone();
+    if register.forget_containers(&gone) {
+        match host.records.set_register(&register, &[]).await {
+            Ok(()) => adopted.set(register),
+            // Remembered too long it says nothing about any other container.
+            Err(error) => tracing::warn!(%error, "could not forget adopted containers that are gone"),
+        }
+    }
+    Ok(())
+}
+
+/// Takes those away that the engine lists.
+async fn keep_missing(host: &Host, ids: &mut BTreeSet<ContainerId>) -> crate::engine::Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let filter = ContainerFilter { ids: ids.clone(), ..ContainerFilter::default() };
+    for row in host.engine.list_containers(&filter).await? {
+        ids.remove(&row.id);
+    }
+    Ok(())
 }

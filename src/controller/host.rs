@@ -72,6 +72,8 @@ pub struct Host {
     pub actors: Semaphore,
     pub guard: super::guard::Gatekeeper,
     pub news: super::news::Feed,
+    /// Held by whoever reads the register of what was adopted to write another.
+    pub register: tokio::sync::Mutex<()>,
     wish: watch::Sender<Option<Arc<Wish>>>,
     workers: OnceLock<Vec<Arc<dyn Worker>>>,
     session: AtomicU64,
@@ -134,6 +136,7 @@ impl Host {
             actors: Semaphore::new(actors),
             guard: super::guard::Gatekeeper::default(),
             news: super::news::Feed::default(),
+            register: tokio::sync::Mutex::default(),
             wish: watch::Sender::default(),
             workers: OnceLock::new(),
             session: AtomicU64::new(session.0),

@@ -47,6 +47,7 @@ pub struct Listed {
 pub async fn relist(host: &Host, thorough: bool) -> Result<Relist> {
     let whole = if thorough {
         let facts = host.engine.facts().await?;
+        super::disown::forget_gone(host).await?;
         let networks = host.engine.owned_networks(&host.owner).await?;
         let networks = networks.into_iter().map(|network| network.name).collect();
         Some(Whole { facts, networks, unmanaged: unmanaged(host).await? })

@@ -3,6 +3,8 @@
 //! Only what `ContainerSpec` and `LiveSpec` hold is written. Whether it says the same is for the loader to tell: whoever writes one loads it again and
 //! compares.
 
+mod extra;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -22,6 +24,7 @@ pub fn service(name: &str, container: &ContainerSpec, live: &LiveSpec) -> String
     storage(&mut out, container);
     network(&mut out, container, live);
     isolation(&mut out, container);
+    extra::write(&mut out, &container.extra);
     restart(&mut out, live.restart);
     limits(&mut out, &live.resources);
     tables(&mut out, container, live);
@@ -177,7 +180,8 @@ fn isolation(out: &mut Writer, spec: &ContainerSpec) {
     }
     out.list("cap_add", &spec.cap_add);
     out.list("cap_drop", &spec.cap_drop);
-    out.list("security_opt", &spec.security_opt);
+    let unmasked = spec.extra.unmasked.then(|| "systempaths=unconfined".to_owned());
+    out.list("security_opt", spec.security_opt.iter().chain(&unmasked));
     let devices: Vec<String> = spec
         .devices
         .iter()

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::secret::Sensitive;
-use crate::desired::spec::{ContainerPort, Device, HealthcheckSpec, Mount, PortBinding, Ulimit};
+use crate::desired::spec::{ContainerPort, Device, Extra, HealthcheckSpec, Mount, PortBinding, Ulimit};
 
 /// A container's fields that only a new container can change, the image's defaults among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub struct Baked {
     pub sysctls: BTreeMap<String, String>,
     /// Bytes.
     pub shm_size: u64,
+    /// The rarer fields; what the engine fills in by itself stands there too.
+    pub extra: Extra,
+    /// Nothing of `/proc` and `/sys` is masked; `None`: it does not say.
+    pub unmasked: Option<bool>,
     /// `--rm`: the engine removes it when it ends.
     pub auto_remove: bool,
     /// Fields of the engine's that were set and that are read nowhere above, by the engine's name.

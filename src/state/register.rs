@@ -74,6 +74,14 @@ impl Register {
         }
     }
 
+    /// Forgets containers that are gone for good: no other one will ever have their ids. Returns whether there was such a thing.
+    pub fn forget_containers(&mut self, gone: &BTreeSet<ContainerId>) -> bool {
+        let before = (self.containers.len(), self.released_containers.len());
+        self.containers.retain(|id, _| !gone.contains(id));
+        self.released_containers.retain(|id| !gone.contains(id));
+        before != (self.containers.len(), self.released_containers.len())
+    }
+
     /// Forgets what was given back and that no file defines any more. Returns whether there was such a thing.
     pub fn forget_undefined(&mut self, state: &DesiredState) -> bool {
         if !state.broken.is_empty() {

@@ -4,6 +4,8 @@
 //! back in another spelling. So a report is read beside the spec that is wanted: a field that says the same in other words stays as it is
 //! written there, and only what really differs becomes what was reported. Then `diff` tells the differences, for both sides are specs.
 
+mod extra;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::baked::{Baked, ImageDefaults};
@@ -11,7 +13,7 @@ use super::diff::{Effect, FieldDifference, container_differences};
 use super::observed::{ImageFacts, ObservedContainer, label};
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
-    ContainerSpec, Healthcheck, HealthcheckSpec, Logging, Mount, MountSource, NetworkMode,
+    ContainerSpec, Healthcheck, HealthcheckSpec, Logging, Mount, MountSource, Namespace, NetworkMode,
 };
 
 /// The engine's own `/dev/shm`.
@@ -70,6 +72,7 @@ pub fn seen(
     }
     mounts(&mut spec, wanted, baked, image_volumes);
     isolation(&mut spec, wanted, baked, scope);
+    spec.extra = extra::seen(&wanted.extra, baked, &wanted.network_mode, scope);
     spec
 }
 
@@ -336,9 +339,10 @@ fn isolation(spec: &mut ContainerSpec, wanted: &ContainerSpec, baked: &Baked, sc
     if capabilities(&wanted.cap_drop) != capabilities(&baked.cap_drop) {
         spec.cap_drop = capabilities(&baked.cap_drop);
     }
-    // The engine adds one to a privileged container.
+    // The engine adds one to a container that is privileged, or that lives in the host's own namespaces.
+    let host = [&baked.extra.ipc, &baked.extra.pid].contains(&&Some(Namespace::Host));
     let options = |all: &BTreeSet<String>| -> BTreeSet<String> {
-        let usual = |option: &&String| !(baked.privileged && option.as_str() == "label=disable");
+        let usual = |option: &&String| !((baked.privileged || host) && option.as_str() == "label=disable");
         all.iter().filter(usual).map(|option| security(option)).collect()
     };
     let (asked, given) = (options(&wanted.security_opt), options(&baked.security_opt));

@@ -1,5 +1,5 @@
 //! What an engine reports of a container made from a spec shows no drift from that spec: of every key of the language, through the create request and
-//! what engines make of it (defaults of theirs and of the image merged in), and on the real engine.
+//! what engines make of it (defaults of theirs and of the image merged in). `round_trip_engine` asks a real one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,17 @@ use evenkeel::desired::diagnostic::Diagnostic;
 use evenkeel::desired::hash::SpecHash;
 use evenkeel::desired::ident::ServiceId;
 use evenkeel::desired::snapshot::{FileContent, HostFacts, RelPath, Snapshot};
-use evenkeel::desired::spec::{NetworkMode, ServiceSpec};
+use evenkeel::desired::spec::ServiceSpec;
 use evenkeel::desired::{Wanted, load, manifest};
 use evenkeel::engine::convert::{answers, create, observed};
-use evenkeel::engine::{Engine, Observe, docker};
 use evenkeel::state::observed::{ContainerId, ImageFacts, OwnLabels};
 use evenkeel::state::plan::Creation;
 use evenkeel::state::record::RevisionId;
 use evenkeel::state::seen::config_drift;
 use serde_json::{Value, json};
 
-use crate::support::Host;
-
 /// Every service that the examples of the reference and of the language give, by a name for people.
-fn services() -> Vec<(String, ServiceId, ServiceSpec)> {
+pub fn services() -> Vec<(String, ServiceId, ServiceSpec)> {
     let mut found = Vec::new();
     for shape in manifest::examples() {
         for example in shape.keys {
@@ -84,7 +81,7 @@ fn collect(
     }
 }
 
-fn creation(id: &ServiceId, spec: &ServiceSpec, image: &ImageFacts, owner: &str) -> Creation {
+pub fn creation(id: &ServiceId, spec: &ServiceSpec, image: &ImageFacts, owner: &str) -> Creation {
     let hash = SpecHash::of(&spec.container);
     let networks = spec.live.networks.keys().map(|name| (name.clone(), format!("id-of-{name}")));
     Creation {
@@ -118,7 +115,7 @@ fn creation(id: &ServiceId, spec: &ServiceSpec, image: &ImageFacts, owner: &str)
 }
 
 /// An image that gives something of everything.
-fn image() -> ImageFacts {
+pub fn image() -> ImageFacts {
     let answer: answers::Image = serde_json::from_value(json!({
         "Id": format!("sha256:{}", "1f".repeat(32)), "RepoTags": ["web:1"], "Architecture": "amd64",
         "Config": {
@@ -132,7 +129,7 @@ fn image() -> ImageFacts {
 }
 
 /// What an engine answers to an inspect of what this request made: RELIABILITY and every engine tried say what it adds.
-fn inspected(creation: &Creation, old: bool) -> answers::Container {
+pub fn inspected(creation: &Creation, old: bool) -> answers::Container {
     let entrypoint = create::needs_entrypoint(&creation.spec)
         .then(|| creation.image.defaults.as_ref().unwrap().entrypoint.clone());
     let api = if old { (1, 41) } else { (1, 51) };
@@ -275,56 +272,4 @@ fn no_key_of_the_language_shows_as_drift_of_what_was_made_from_it() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), services.len(), wrong.join("\n"));
-}
-
-#[test]
-fn the_real_engine_shows_no_drift_of_what_it_was_just_told_to_make() {
-    let Some(host) = Host::new() else { return };
-    let reference = host.image("1.0", &[("LANG", "C")], &["serve"]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let engine = docker::connect(crate::support::machine::address().as_deref(), &host.project).unwrap();
-    let (mut made, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
-    runtime.block_on(async {
-        let image = engine.inspect_image(&reference).await.unwrap().unwrap();
-        for (number, (name, id, spec)) in services().into_iter().enumerate() {
-            let mut spec = spec;
-            // Networks and other services are not there; nothing on the machine's own paths is made.
-            if !matches!(
-                spec.container.network_mode,
-                NetworkMode::None | NetworkMode::Host | NetworkMode::Bridge
-            ) {
-                spec.container.network_mode = NetworkMode::None;
-            }
-            spec.live.networks.clear();
-            spec.container.platform = None;
-            spec.container.mounts.retain(|_, mount| {
-                !matches!(mount.source, evenkeel::desired::spec::MountSource::Bind { .. })
-            });
-            for mount in spec.container.mounts.values_mut() {
-                if let evenkeel::desired::spec::MountSource::Volume { name, .. } = &mut mount.source {
-                    *name = None;
-                }
-            }
-            let mut creation = creation(&id, &spec, &image, &host.project);
-            creation.name = format!("{}-{number}", host.project);
-            creation.parent = None;
-            let container = match engine.create(&creation).await {
-                Ok(container) => container,
-                Err(error) => {
-                    refused.push(format!("{name}: {error}"));
-                    continue;
-                }
-            };
-            made += 1;
-            let found = engine.inspect(&container).await.unwrap().unwrap();
-            let drift = config_drift(&spec.container, &found, &image).unwrap();
-            if !drift.is_empty() {
-                wrong.push(format!("{name}: {drift:?}"));
-            }
-            let _removed = crate::support::docker::try_docker(&["rm", "--force", "--volumes", &container.0]);
-        }
-    });
-    eprintln!("{made} made, refused by this engine: {refused:#?}");
-    assert!(made > 60, "only {made} could be made: {refused:#?}");
-    assert!(wrong.is_empty(), "{} of {made}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -30,7 +30,7 @@ use crate::support::machine;
 const API: (u32, u32) = (1, 54);
 
 /// Every state that the round trip is made with: what it is called, and what it wants.
-fn states() -> Vec<(String, DesiredState)> {
+pub fn states() -> Vec<(String, DesiredState)> {
     let mut states = Vec::new();
     for Good(lines, ..) in all_good() {
         states.push((lines.to_owned(), load_text(&file(lines)).0));
@@ -51,7 +51,7 @@ fn states() -> Vec<(String, DesiredState)> {
 }
 
 /// What the real compose files want of a host, as far as they load: the sample `.env` beside a file counts.
-fn real() -> Vec<(String, DesiredState)> {
+pub fn real() -> Vec<(String, DesiredState)> {
     let files = compose_corpus::corpus();
     let host = HostFacts {
         name: "box".to_owned(),
@@ -73,7 +73,7 @@ fn real() -> Vec<(String, DesiredState)> {
     files.iter().filter_map(state).collect()
 }
 
-fn specs(state: &DesiredState) -> impl Iterator<Item = (&ServiceId, &ServiceSpec)> {
+pub fn specs(state: &DesiredState) -> impl Iterator<Item = (&ServiceId, &ServiceSpec)> {
     state.services.iter().filter_map(|(id, wanted)| match wanted {
         Wanted::Run(revision) => Some((id, &*revision.spec)),
         Wanted::Frozen(_) => None,

@@ -129,6 +129,14 @@ fn without_problems_it_ends_with_0_and_warnings_are_none() {
 }
 
 #[test]
+fn what_is_no_service_is_counted_too() {
+    let text = "[services.web]\nimage = 'web:1'\n[jobs.dump]\nimage = 'web:1'\nschedule = '@daily'\n[jobs.tidy]\nimage = 'web:1'\n[builds.docs]\ncontext = './docs'\nimage = 'docs'\n[artifacts.site]\nfrom = 'builds.docs'\npath = '/site'\nto = '/srv/site'\n";
+    let all = Repository::new(&[("shop/web.toml", text)]);
+    let notes = String::from_utf8(all.validate(&["infra"]).stderr).unwrap();
+    assert!(notes.starts_with("1 service, 2 jobs, 1 build, 1 artifact: "), "{notes}");
+}
+
+#[test]
 fn json_says_of_each_problem_whom_it_concerns() {
     let output = faulty().validate(&["infra", "--all-hosts", "--format", "json"]);
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -136,6 +136,8 @@ fn spec_of(
     {
         spec.hostname = Some(baked.hostname.clone());
     }
+    // What an engine takes by itself is not told apart from what was asked for, but this one is asked for by most of those who have another.
+    spec.extra.runtime = baked.extra.runtime.clone().filter(|name| name != "runc");
     let wanted = LiveSpec { container_name: Some(container.name.clone()), ..LiveSpec::default() };
     let live = live_of(id, &wanted, container, &spec.network_mode);
     if !baked.log_options.is_empty() || !matches!(baked.log_driver.as_str(), "" | "json-file") {

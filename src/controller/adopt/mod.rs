@@ -83,6 +83,8 @@ pub async fn adopt(host: &Host, request: &AdoptRequest) -> Result<AdoptionReport
     for cell in &cells {
         held.push(cell.lock().await);
     }
+    // Of two at a time the second would write what it read before the first was done.
+    let turn = host.register.lock().await;
     let mut deed = Deed { register: (*adopted.get()).clone(), ..Deed::default() };
     deed.report.project = project.to_string();
     containers::examine(host, &wish, &project, request, &mut deed).await?;
@@ -96,6 +98,7 @@ pub async fn adopt(host: &Host, request: &AdoptRequest) -> Result<AdoptionReport
     }
     let mut by_id: BTreeMap<&ServiceId, _> = ids.iter().zip(held.iter_mut()).collect();
     carry_out(host, &mut deed).await?;
+    drop(turn);
     for changed in &deed.changed {
         if let (Some(cell), Some(record)) = (by_id.get_mut(&changed.service), &changed.record) {
             let before = std::mem::take(&mut ***cell);

@@ -120,28 +120,43 @@ fn option(reader: &mut Reader<'_, '_>, item: &Field<'_>, text: &str) -> Option<S
             reader.error("bad-choice", item.node, message, "write \"systempaths=unconfined\"");
             None
         }
-        ("writable-cgroups" | "credentialspec", _) => {
-            let why = if name == "credentialspec" {
-                "Windows only"
-            } else {
-                "this version does not support it yet"
-            };
-            reader.error(
-                "unsupported-value",
-                item.node,
-                format!("security option `{name}` is not supported"),
-                why,
-            );
+        ("credentialspec", _) => {
+            let message = format!("security option `{name}` is not supported");
+            reader.error("unsupported-value", item.node, message, "Windows only");
             None
         }
-        ("seccomp" | "apparmor" | "label", _) => {
+        ("writable-cgroups", Some(value)) => {
+            let flag = scalar::boolean(value);
+            match flag {
+                // What an older engine does anyway needs no newer one.
+                Some(true) => {
+                    let path = format!("{}.{name}", item.path);
+                    let named = Field { node: item.node, key: item.key, path };
+                    reader.needs_api(&named, (1, 48), "28.0", true);
+                }
+                Some(false) => {}
+                None => {
+                    let span = item.node.part(name.len() + 1, text.len());
+                    let message = format!("`{value}` is neither true nor false");
+                    reader.report(Diagnostic::error(
+                        "bad-choice",
+                        span,
+                        message,
+                        "write writable-cgroups=true",
+                    ));
+                }
+            }
+            flag.map(|flag| format!("writable-cgroups={flag}"))
+        }
+        ("seccomp" | "apparmor" | "label" | "writable-cgroups", _) => {
             let message = format!("security option `{name}` needs a value");
             reader.error("bad-choice", item.node, message, format!("write \"{name}=...\""));
             None
         }
         _ => {
-            let words = ["no-new-privileges", "label", "apparmor", "seccomp", "systempaths"];
-            let listed = "no-new-privileges[=true], label=..., apparmor=..., seccomp=unconfined or a file, systempaths=unconfined";
+            let words =
+                ["no-new-privileges", "label", "apparmor", "seccomp", "systempaths", "writable-cgroups"];
+            let listed = "no-new-privileges[=true], label=..., apparmor=..., seccomp=unconfined or a file, systempaths=unconfined, writable-cgroups=true";
             reader.bad_choice(item.node.span.clone(), name, "security option", &words, Some(listed));
             None
         }

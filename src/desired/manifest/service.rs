@@ -158,7 +158,7 @@ pub struct Service {
     /// The cgroup that its own is made in.
     pub cgroup_parent: Option<Filled>,
     /// Security options: `["no-new-privileges"]`, `"label=..."`, `"apparmor=..."`, `"seccomp=unconfined"`, `"seccomp=files/profile.json"`,
-    /// `"systempaths=unconfined"`.
+    /// `"systempaths=unconfined"`, `"writable-cgroups=true"` (Docker Engine 28).
     pub security_opt: Option<Texts>,
     /// Lines for the container's hosts file: `["db:10.0.0.5"]`; `host-gateway` stands for the host.
     pub extra_hosts: Option<ExtraHosts>,

@@ -92,6 +92,9 @@ answer!(ContainerConfig {
     labels: BTreeMap<String, String>,
     stop_timeout: Option<i64>,
     tty: bool,
+    open_stdin: bool,
+    domainname: String,
+    mac_address: String,
     image: String,
     cmd: Words,
     entrypoint: Words,
@@ -144,6 +147,32 @@ answer!(HostConfig {
     cpu_realtime_runtime: i64,
     ipc_mode: String,
     pid_mode: String,
+    #[serde(rename = "UTSMode")]
+    uts_mode: String,
+    userns_mode: String,
+    cgroupns_mode: String,
+    cgroup_parent: String,
+    annotations: BTreeMap<String, String>,
+    storage_opt: BTreeMap<String, String>,
+    runtime: String,
+    group_add: Vec<String>,
+    dns_options: Vec<String>,
+    dns_search: Vec<String>,
+    device_cgroup_rules: Vec<String>,
+    device_requests: Vec<WantedDevice>,
+    memory_swappiness: Option<i64>,
+    oom_kill_disable: bool,
+    oom_score_adj: i64,
+    masked_paths: Option<Vec<String>>,
+    readonly_paths: Option<Vec<String>>,
+    blkio_weight: i64,
+    blkio_weight_device: Vec<DeviceWeight>,
+    blkio_device_read_bps: Vec<DeviceRate>,
+    blkio_device_write_bps: Vec<DeviceRate>,
+    #[serde(rename = "BlkioDeviceReadIOps")]
+    blkio_device_read_iops: Vec<DeviceRate>,
+    #[serde(rename = "BlkioDeviceWriteIOps")]
+    blkio_device_write_iops: Vec<DeviceRate>,
     /// `/name of the other:/own name/alias`.
     links: Vec<String>,
     volumes_from: Vec<String>,
@@ -193,6 +222,16 @@ answer!(MountPoint {
     propagation: String,
 });
 answer!(WantedMount { r#type: String, target: String, tmpfs_options: TmpfsOptions });
+answer!(WantedDevice {
+    driver: String,
+    count: i64,
+    #[serde(rename = "DeviceIDs")]
+    device_ids: Vec<String>,
+    capabilities: Vec<Vec<String>>,
+    options: BTreeMap<String, String>,
+});
+answer!(DeviceWeight { path: String, weight: i64 });
+answer!(DeviceRate { path: String, rate: i64 });
 answer!(TmpfsOptions { size_bytes: i64, mode: i64 });
 answer!(BoundPort { host_ip: String, host_port: String });
 answer!(LogConfig { r#type: String, config: BTreeMap<String, String> });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::answers;
+use super::{answers, extra};
 use crate::desired::secret::Sensitive;
 use crate::desired::spec::{
     ContainerPort, Device, HealthcheckSpec, Mount, MountSource, PortBinding, Protocol, Ulimit,
@@ -49,6 +49,11 @@ pub fn container(answer: &answers::Container) -> Baked {
             .collect(),
         sysctls: host.sysctls.clone(),
         shm_size: u64::try_from(host.shm_size).unwrap_or_default(),
+        extra: extra::read(config, host),
+        unmasked: match (&host.masked_paths, &host.readonly_paths) {
+            (Some(masked), Some(read_only)) => Some(masked.is_empty() && read_only.is_empty()),
+            _ => None,
+        },
         auto_remove: host.auto_remove,
         others: BTreeSet::new(),
     }
@@ -185,7 +190,10 @@ pub fn others(inspect: &Value) -> BTreeSet<String> {
 }
 
 /// Read in [`container`], or of no meaning for a container that is started again.
-const CONFIG_READ: [&str; 22] = [
+const CONFIG_READ: [&str; 25] = [
+    "Domainname",
+    "OpenStdin",
+    "Tty",
     "Hostname",
     "Labels",
     "StopTimeout",
@@ -209,7 +217,28 @@ const CONFIG_READ: [&str; 22] = [
     "NetworkDisabled",
     "MacAddress",
 ];
-const HOST_READ: [&str; 39] = [
+const HOST_READ: [&str; 60] = [
+    "Annotations",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceWriteIOps",
+    "BlkioWeight",
+    "BlkioWeightDevice",
+    "CgroupParent",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "DnsOptions",
+    "DnsSearch",
+    "GroupAdd",
+    "IpcMode",
+    "MemorySwappiness",
+    "OomKillDisable",
+    "PidMode",
+    "Runtime",
+    "StorageOpt",
+    "UTSMode",
+    "UsernsMode",
     "Init",
     "Mounts",
     "Tmpfs",
@@ -258,8 +287,6 @@ fn says_something(name: &str, value: &Value) -> bool {
         Value::Number(number) => number.as_f64().is_some_and(|number| number > 0.0),
         Value::String(text) => {
             let usual: &[&str] = match name {
-                "IpcMode" => &["private", "shareable"],
-                "Runtime" => &["runc"],
                 "Isolation" => &["default"],
                 _ => &[],
             };

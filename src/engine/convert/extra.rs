@@ -1,12 +1,13 @@
-//! The rarer fields of a create request.
+//! The rarer fields of a create request, and of what an engine reports of a container.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::models::{
     DeviceRequest as ApiDeviceRequest, HostConfig, HostConfigCgroupnsModeEnum, ResourcesBlkioWeightDevice,
     ThrottleDevice,
 };
 
+use super::answers;
 use super::network::{some_list, some_map};
 use crate::desired::ident::ServiceName;
 use crate::desired::spec::{Blkio, DeviceRequest, Extra, Link, Namespace, Other, VolumesFrom};
@@ -128,5 +129,89 @@ fn device_request(request: &DeviceRequest) -> ApiDeviceRequest {
         // A list of alternatives, of which Compose has one.
         capabilities: some_list(capabilities.clone()).map(|all| vec![all]),
         options: some_map(options),
+    }
+}
+
+/// What an engine reports of them. What it fills in by itself stands there as if somebody had asked for it: `seen` knows what that is.
+pub(super) fn read(config: &answers::ContainerConfig, host: &answers::HostConfig) -> Extra {
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Extra {
+        annotations: host.annotations.clone(),
+        blkio: read_blkio(host),
+        cgroup: text(&host.cgroupns_mode),
+        cgroup_parent: text(&host.cgroup_parent),
+        device_cgroup_rules: host.device_cgroup_rules.clone(),
+        device_requests: host.device_requests.iter().map(read_request).collect(),
+        dns_opt: host.dns_options.clone(),
+        dns_search: host.dns_search.clone(),
+        domainname: text(&config.domainname),
+        group_add: host.group_add.iter().cloned().collect(),
+        ipc: read_namespace(&host.ipc_mode),
+        // By names that the engine has made up, of containers and not of services.
+        links: BTreeSet::new(),
+        mac_address: text(&config.mac_address),
+        // -1 is what engines say that have no word for "not set".
+        mem_swappiness: host.memory_swappiness.and_then(|value| u8::try_from(value).ok()),
+        oom_kill_disable: host.oom_kill_disable,
+        oom_score_adj: i32::try_from(host.oom_score_adj).ok().filter(|value| *value != 0),
+        pid: read_namespace(&host.pid_mode),
+        runtime: text(&host.runtime),
+        stdin_open: config.open_stdin,
+        storage_opt: host.storage_opt.clone(),
+        tty: config.tty,
+        // Not a field of its own: the lists of what is masked say it, where they say something.
+        unmasked: false,
+        userns_mode: text(&host.userns_mode),
+        uts: text(&host.uts_mode),
+        volumes_from: host.volumes_from.iter().map(|text| read_lender(text)).collect(),
+    }
+}
+
+fn read_blkio(host: &answers::HostConfig) -> Blkio {
+    let rates = |rates: &[answers::DeviceRate]| -> BTreeMap<String, u64> {
+        let rate = |rate: &answers::DeviceRate| Some((rate.path.clone(), u64::try_from(rate.rate).ok()?));
+        rates.iter().filter_map(rate).collect()
+    };
+    let weight = |weight: i64| u16::try_from(weight).ok().filter(|weight| *weight > 0);
+    let weights = host.blkio_weight_device.iter();
+    Blkio {
+        weight: weight(host.blkio_weight),
+        weight_device: weights.filter_map(|at| Some((at.path.clone(), weight(at.weight)?))).collect(),
+        read_bps: rates(&host.blkio_device_read_bps),
+        write_bps: rates(&host.blkio_device_write_bps),
+        read_iops: rates(&host.blkio_device_read_iops),
+        write_iops: rates(&host.blkio_device_write_iops),
+    }
+}
+
+fn read_namespace(mode: &str) -> Option<Namespace> {
+    Some(match mode {
+        "" => return None,
+        "host" => Namespace::Host,
+        "shareable" => Namespace::Shareable,
+        "none" => Namespace::None,
+        mode => match mode.strip_prefix("container:") {
+            Some(name) => Namespace::Container(name.to_owned()),
+            None => Namespace::Private,
+        },
+    })
+}
+
+fn read_lender(text: &str) -> VolumesFrom {
+    let (name, mode) = text.split_once(':').unwrap_or((text, ""));
+    VolumesFrom {
+        from: Other::Container(name.to_owned()),
+        read_only: mode.split(',').any(|word| word == "ro"),
+    }
+}
+
+fn read_request(request: &answers::WantedDevice) -> DeviceRequest {
+    DeviceRequest {
+        driver: Some(request.driver.clone()).filter(|driver| !driver.is_empty()),
+        count: request.count,
+        device_ids: request.device_ids.clone(),
+        // A list of alternatives, of which Compose has one.
+        capabilities: request.capabilities.first().cloned().unwrap_or_default(),
+        options: request.options.clone(),
     }
 }

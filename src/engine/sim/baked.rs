@@ -70,6 +70,8 @@ pub(super) fn baked(
         ulimits: spec.ulimits.clone(),
         sysctls: spec.sysctls.clone(),
         shm_size: spec.shm_size.unwrap_or(64 << 20),
+        extra: spec.extra.clone(),
+        unmasked: Some(spec.extra.unmasked),
         auto_remove: false,
         others: std::collections::BTreeSet::new(),
     })

@@ -128,6 +128,7 @@ fn rights() -> Vec<Row> {
         Request("cap_add", "cap_add = [\"net_admin\"]", OLDEST, "/HostConfig/CapAdd", json!(["NET_ADMIN"])),
         Request("cap_drop", "cap_drop = [\"ALL\"]", OLDEST, "/HostConfig/CapDrop", json!(["ALL"])),
         Request("security_opt", "security_opt = [\"seccomp=seccomp.json\"]", OLDEST, "/HostConfig/SecurityOpt", json!(["seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}"])),
+        Request("security_opt", "security_opt = [\"writable-cgroups=true\"]", (1, 48), "/HostConfig/SecurityOpt", json!(["writable-cgroups=true"])),
         Request("security_opt", "security_opt = [\"systempaths=unconfined\"]", OLDEST, "/HostConfig/MaskedPaths", json!([])),
         Request("security_opt", "security_opt = [\"systempaths=unconfined\"]", OLDEST, "/HostConfig/ReadonlyPaths", json!([])),
         Request("devices", "devices = [\"/dev/a:/dev/b:r\"]", OLDEST, "/HostConfig/Devices", json!([{ "PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r" }])),
