@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::images::registry;
 use crate::state::decide::Limits;
 pub use keys::{Names, names};
 pub use units::{duration, size, threshold};
@@ -110,6 +111,8 @@ pub struct Settings {
     pub pulls: usize,
     pub limits: Limits,
     pub intervals: Intervals,
+    /// How registries are asked about images that are followed.
+    pub registries: registry::Settings,
     /// What is odd but no error: told once, at start.
     pub warnings: Vec<String>,
 }
@@ -276,6 +279,7 @@ impl Settings {
             pulls: 4,
             limits: Limits::default(),
             intervals: Intervals { resync_ms: 300_000, rescan_ms: 20_000 },
+            registries: registry::Settings::default(),
             warnings: Vec::new(),
         }
     }

@@ -18,9 +18,11 @@ use super::{build, code, out, progress, saved};
 use crate::config::sources::Source;
 use crate::config::{Flags, Settings, duration};
 use crate::controller::apply::{Application, ApplyOutcome, ApplyReport, apply};
+use crate::controller::clock::SystemClock;
 use crate::controller::records::{Durable, Records};
 use crate::controller::store::Store;
 use crate::controller::works::Book;
+use crate::controller::works::images::{Alone, Whom};
 use crate::desired::ident::ServiceId;
 use crate::engine::{Engine, Observe};
 use crate::metrics::Metrics;
@@ -158,21 +160,48 @@ impl Site<'_> {
     }
 }
 
-async fn site<'a>(settings: &'a Settings, timeout: u64, json: bool) -> Result<Site<'a>, String> {
+/// Whether registries are asked for those services whose image was never chosen. Everything else is as it was chosen last: newer images
+/// are for a daemon, or `evenkeel images --check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Images {
+    Looked,
+    AsKnown,
+}
+
+async fn site<'a>(
+    settings: &'a Settings,
+    timeout: u64,
+    json: bool,
+    images: Images,
+) -> Result<Site<'a>, String> {
     let secrets = assemble::secrets(settings, false);
     let engine = assemble::engine(settings, &secrets)?;
     let word = Word::of(Arc::clone(&engine) as Arc<dyn Observe>).await;
-    let loaded = load(settings, &word, &secrets, Take::Newest)?;
+    let mut loaded = load(settings, &word, &secrets, Take::Newest)?;
     let store = Store::open(&settings.state, &settings.instance).map_err(|error| chain(&error))?;
+    let store = Arc::new(store);
+    let records: Arc<dyn Records> = Arc::new(Durable::new(Arc::clone(&store)));
     let book = Arc::new(Book::read(&store).map_err(|error| chain(&error))?);
-    let records: Arc<dyn Records> = Arc::new(Durable::new(Arc::new(store)));
+    if images == Images::Looked {
+        let alone = Alone { records: &*records, book: &book, clock: &SystemClock };
+        let registries = assemble::registries(settings, &secrets);
+        let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
+        let looked = alone.look(&loaded.desired, &Whom::Unanswered, &*registries, &*engine, &metrics).await;
+        let found = looked.map_err(|error| error.to_string())?;
+        for (service, why) in &found.troubles {
+            note!("{service} has no image yet: {}", one_line(why));
+        }
+        if found.changed {
+            loaded = load(settings, &word, &secrets, Take::Applied)?;
+        }
+    }
     let only = BTreeSet::new();
     Ok(Site { settings, secrets, engine, word, records, book, loaded, only, timeout, json })
 }
 
 /// Returns the report, and whether the files have errors.
 async fn converge(settings: &Settings, args: &ApplyArgs) -> Result<(ApplyReport, bool), String> {
-    let mut site = site(settings, args.timeout, args.json).await?;
+    let mut site = site(settings, args.timeout, args.json, Images::Looked).await?;
     for problem in &site.loaded.problems {
         note!("{}", one_line(&problem.headline()));
     }
@@ -187,7 +216,7 @@ async fn converge(settings: &Settings, args: &ApplyArgs) -> Result<(ApplyReport,
 async fn carry_out(settings: &Settings, args: &ApplyArgs, file: &Path) -> i32 {
     let checked = async {
         let plan = saved::read(file)?;
-        let mut site = site(settings, args.timeout, args.json).await?;
+        let mut site = site(settings, args.timeout, args.json, Images::AsKnown).await?;
         site.only = saved::only(&plan);
         let (engine, loaded) = (&*site.engine, &site.loaded);
         let gone = site.only.iter().find(|id| !loaded.desired.services.contains_key(*id));
@@ -230,7 +259,7 @@ pub(super) async fn one(
     timeout: u64,
     json: bool,
 ) -> Result<ApplyReport, String> {
-    let mut site = site(settings, timeout, json).await?;
+    let mut site = site(settings, timeout, json, Images::AsKnown).await?;
     site.only.insert(id.clone());
     site.apply(None).await
 }

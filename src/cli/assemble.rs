@@ -23,7 +23,7 @@ use crate::engine::build::Build;
 use crate::engine::files::Files;
 use crate::engine::{Engine, EngineFacts, Observe, docker};
 use crate::images::credentials::DockerConfig;
-use crate::images::registry::{self, Client};
+use crate::images::registry::{self, Client, Registries};
 use crate::metrics::Metrics;
 use crate::secrets::{Logins, Secrets};
 use crate::source::read_snapshot;
@@ -61,9 +61,15 @@ pub(super) fn maker(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<d
 }
 
 /// Who tells what base images are now.
-pub(super) fn base_registry(secrets: &Arc<Secrets>) -> Arc<Client> {
+pub(super) fn base_registry(settings: &Settings, secrets: &Arc<Secrets>) -> Arc<Client> {
     let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
-    Arc::new(Client::new(registry::Settings::default(), Arc::new(logins)))
+    Arc::new(Client::new(settings.registries.clone(), Arc::new(logins)))
+}
+
+/// Registries, asked with the logins of the pulls.
+pub(super) fn registries(settings: &Settings, secrets: &Arc<Secrets>) -> Arc<dyn Registries> {
+    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
+    Arc::new(registry::Client::new(settings.registries.clone(), Arc::new(logins)))
 }
 
 /// What was adopted and given back on this host, as the store knows it.

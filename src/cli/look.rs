@@ -88,8 +88,9 @@ pub(super) fn desired(settings: &Settings, facts: Option<&EngineFacts>) -> Resul
     let known = host.clone();
     let read = sources::read(settings, Take::Applied, &(Arc::new(move || known.clone()) as Facts))?;
     let secrets = super::assemble::secrets(settings, true);
-    let Loaded { state, diagnostics, pins: _ } =
-        secrets.load(&mut SourcesLoader::default(), &read.snapshot, host);
+    let mut loader = SourcesLoader::default();
+    loader.set_answers(super::assemble::book(settings)?.answers());
+    let Loaded { state, diagnostics, pins: _ } = secrets.load(&mut loader, &read.snapshot, host);
     let sources = sources::statuses(settings, Some(&read.snapshot));
     Ok(Desired { state, problems: diagnostics, sources })
 }

@@ -13,6 +13,7 @@ mod doctor;
 mod files;
 mod fmt;
 mod history;
+mod images;
 mod job;
 mod jobs;
 mod logs;
@@ -108,6 +109,8 @@ pub enum Commands {
     Status(status::StatusArgs),
     /// Explain one service: what it is, what it waits for, what caused the last change
     Why(why::WhyArgs),
+    /// Show which tag of each image that is followed runs, and why no other one
+    Images(images::ImagesArgs),
     /// Show what happened, newest first
     History(history::HistoryArgs),
     /// Go back to an earlier revision, and stay there
@@ -164,6 +167,7 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Sync(args) => sync::run(flags, args),
         Commands::Status(args) => status::run(flags, args),
         Commands::Why(args) => why::run(flags, args),
+        Commands::Images(args) => images::run(flags, args),
         Commands::History(args) => history::run(flags, args),
         Commands::Rollback(args) => order::rollback(flags, args),
         Commands::Retry(args) => order::retry(flags, args),

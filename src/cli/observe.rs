@@ -12,6 +12,7 @@ use crate::config::{Flags, Settings};
 use crate::controller::observation::{Observation, Observer, observe};
 use crate::controller::records::{Durable, Records};
 use crate::controller::store::Store;
+use crate::controller::works::Book;
 use crate::desired::SourcesLoader;
 use crate::desired::provided::Ask;
 use crate::note;
@@ -54,6 +55,7 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
     let contents = contents(settings);
     let store = Store::open_read_only(&settings.state).map_err(|error| chain(&error))?;
     let records = store.load_all().map_err(|error| chain(&error))?;
+    let images = Book::read(&store).map_err(|error| chain(&error))?.answers().0.clone();
     let session = Durable::new(Arc::new(store)).session().await.map_err(|error| error.to_string())?;
     let state = std::path::absolute(&settings.state).unwrap_or_else(|_| settings.state.clone());
     let state = state.to_string_lossy();
@@ -73,6 +75,7 @@ async fn look(settings: &Settings) -> Result<Observation, String> {
         limits: settings.limits,
         records,
         session,
+        images,
         salt: salt()?,
     };
     observe(observer).await.map_err(|error| error.to_string())

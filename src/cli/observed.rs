@@ -53,6 +53,7 @@ impl Remote {
         }
         let snapshot = if of_repository { read.snapshot } else { observation.placed(read.snapshot) };
         let mut loader = SourcesLoader::default();
+        loader.set_answers(Arc::new(observation.images()));
         let asking = loader.load(&snapshot, &facts).state;
         let facts = HostFacts { answers: observation.answers(&asking), ..facts };
         let desired::Loaded { state: desired, diagnostics: problems, pins: _ } =

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::run::EngineKind;
 use super::{assemble, build};
 use crate::config::Settings;
+use crate::config::sources::Source;
 use crate::controller::works::builds::Builds;
 use crate::controller::works::disk::{DiskWorker, Ground};
+use crate::controller::works::images::{Images, Recorder};
 use crate::controller::works::jobs::Jobs;
 use crate::controller::works::messages::Notify;
 use crate::controller::works::{Book, Worker};
@@ -30,6 +32,7 @@ pub(super) fn all(
 ) -> Result<Vec<Arc<dyn Worker>>, String> {
     let mut workers: Vec<Arc<dyn Worker>> = vec![
         Arc::new(Notify::new(settings.host.clone(), PathBuf::from(CERTIFICATES))),
+        images(settings, kind, book, secrets),
         jobs(settings, kind, book),
     ];
     // A simulated engine has no disk. Why there is no line to a real one the engine itself has told.
@@ -40,13 +43,38 @@ pub(super) fn all(
     if kind == EngineKind::Docker {
         workers.push(Arc::new(Builds::new(
             assemble::maker(settings, secrets)?,
-            assemble::base_registry(secrets),
+            assemble::base_registry(settings, secrets),
             Arc::clone(book),
             build::folder(settings),
             build::logins(settings),
         )));
     }
     Ok(workers)
+}
+
+fn images(
+    settings: &Settings,
+    kind: EngineKind,
+    book: &Arc<Book>,
+    secrets: &Arc<Secrets>,
+) -> Arc<dyn Worker> {
+    let images = Images::new(assemble::registries(settings, secrets), Arc::clone(book));
+    Arc::new(match kind {
+        EngineKind::Docker => images.with_recorder(recorder(settings)),
+        // Nothing that is only simulated is told to others.
+        EngineKind::Simulated => images,
+    })
+}
+
+/// The repositories that tags are written back to.
+fn recorder(settings: &Settings) -> Recorder {
+    let sources = settings.sources.iter().filter_map(|source| match source {
+        Source::Git(git) => Some((**git).clone()),
+        Source::Directory { .. } => None,
+    });
+    let only = settings.sources.len() == 1;
+    let state = std::path::absolute(&settings.state).unwrap_or_else(|_| settings.state.clone());
+    Recorder::new(sources.collect(), only, state, settings.host.clone())
 }
 
 fn jobs(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Arc<dyn Worker> {

@@ -29,7 +29,7 @@ const fn flagged(
 }
 
 /// In the order of the documentation.
-pub(super) static KEYS: [Key; 27] = [
+pub(super) static KEYS: [Key; 29] = [
     key("desired", |s, text| path(text).map(|value| s.desired = value)),
     key("repo", |s, text| sources::address(text).map(|()| s.repo.url = Some(text.to_owned()))),
     key("branch", |s, text| git::reference(text).map(|value| s.repo.branch = Some(value))),
@@ -70,6 +70,8 @@ pub(super) static KEYS: [Key; 27] = [
     key("intervals.resync", |s, text| at_least(text, 5_000).map(|value| s.intervals.resync_ms = value)),
     key("intervals.rescan", |s, text| at_least(text, 1_000).map(|value| s.intervals.rescan_ms = value)),
     key("intervals.removal_quiet", |s, text| duration(text).map(|value| s.limits.removal_quiet_ms = value)),
+    key("registries.plain_http", |s, text| hosts(text).map(|value| s.registries.plain_http = value)),
+    key("registries.certificates", |s, text| path(text).map(|value| s.registries.certificates = value)),
     // Read before the others, because it says where they are; listed so that it is known as a variable.
     key("config", |_, _| Ok(())),
 ];
@@ -151,6 +153,17 @@ fn path(text: &str) -> Result<PathBuf, String> {
         return Err("write a path".to_owned());
     }
     Ok(PathBuf::from(text))
+}
+
+/// Hosts with their ports, apart by commas.
+fn hosts(text: &str) -> Result<Vec<String>, String> {
+    let all: Vec<String> =
+        text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
+    let odd = |host: &String| host.contains(['/', '@', ' ']) || host.starts_with('-');
+    match all.iter().find(|host| odd(host)) {
+        Some(host) => Err(format!("{host:?} is no host: write registry.lan:5000, without http:// and path")),
+        None => Ok(all),
+    }
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -24,6 +24,7 @@ mod pauses;
 mod position;
 pub mod probe;
 pub mod provided;
+pub mod recorded;
 mod redact;
 pub mod secret;
 pub mod snapshot;

@@ -66,6 +66,12 @@ impl SourcesLoader {
                 .map(|(file, told)| (format!("{prefix}{file}"), placed(told, &prefix)))
                 .collect();
             state.answer(&self.answers);
+            state.works.write_back = std::mem::take(&mut state.works.write_back)
+                .into_values()
+                .map(|to| (part.name.clone(), to))
+                .collect();
+            state.works.sources =
+                state.projects.iter().map(|project| (project.clone(), part.name.clone())).collect();
             let mut pins = BTreeSet::new();
             for (id, wanted) in &mut state.services {
                 self.settle(part, &prefix, id, wanted, &mut pins, &mut settled);

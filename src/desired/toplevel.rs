@@ -1,6 +1,7 @@
 //! The top of a state file: which tables there are, and the settings that are not about one object.
 
 mod policy;
+mod write_back;
 
 use super::diagnostic::{Diagnostic, Span};
 use super::files::{FLEET, StateFile};

@@ -9,6 +9,7 @@ pub mod api;
 mod builds;
 pub mod client;
 mod disk;
+pub mod images;
 mod jobs;
 mod messages;
 mod register;
@@ -124,6 +125,7 @@ pub struct Metrics {
     messages: messages::NotifySeries,
     jobs: JobSeries,
     disk: DiskSeries,
+    images: images::ImageSeries,
     rollout_duration: HistogramVec,
     engine_requests: IntCounterVec,
     engine_duration: HistogramVec,
@@ -197,6 +199,7 @@ impl Metrics {
             messages: messages::NotifySeries::register(&r)?,
             jobs: JobSeries::register(&r)?,
             disk: DiskSeries::register(&r)?,
+            images: images::ImageSeries::register(&r)?,
             rollout_duration: r.histograms(
                 "evenkeel_rollout_duration_seconds",
                 "From the first act of a rollout to its end, by update order and outcome.",

@@ -26,6 +26,7 @@ mod e2e_engine;
 mod e2e_files;
 mod e2e_git;
 mod e2e_hooks;
+mod e2e_images;
 mod e2e_jobs;
 mod e2e_objects;
 mod e2e_probe;
@@ -38,6 +39,7 @@ mod execute;
 mod fleet;
 mod fleet_hosts;
 mod fmt;
+mod follow;
 mod foreground;
 mod forms;
 mod git;
@@ -82,6 +84,7 @@ mod validate;
 mod window;
 mod without_engine;
 mod works;
+mod write_back;
 
 #[path = "../support/mod.rs"]
 mod support;

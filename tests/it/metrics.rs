@@ -9,10 +9,12 @@ use evenkeel::desired::ident::ServiceId;
 use evenkeel::desired::snapshot::Commit;
 use evenkeel::desired::work::WorkId;
 use evenkeel::desired::work::answers::Asker;
+use evenkeel::metrics::images::ImageRow;
 use evenkeel::metrics::{
     LoadGauges, Metrics, PassResult, RolloutResult, ServiceGauges, Serving, SyncOutcome,
 };
 use evenkeel::state::condition::ConditionKind;
+use evenkeel::state::images::UpdateKind;
 use evenkeel::state::jobs::JobRecord;
 use evenkeel::state::plan::Failure;
 use evenkeel::state::space::Space;
@@ -84,7 +86,39 @@ fn used() -> Metrics {
     metrics.webhook("github", "accepted");
     metrics.notified(&evenkeel::desired::work::WorkId::new("shop", "ops").unwrap(), "delivered");
     metrics.job(&WorkId::new("shop", "nightly").unwrap(), &JobRecord::default());
+    metrics.registry_asked("ghcr.io", "limited");
+    metrics.written_back("infra", "pushed");
+    metrics.images_followed(&[followed("shop/web", Some(UpdateKind::Minor))]);
     metrics
+}
+
+fn followed(service: &str, update: Option<UpdateKind>) -> ImageRow {
+    ImageRow {
+        service: service.to_owned(),
+        kind: "service".to_owned(),
+        update,
+        looked: Some(Timestamp(3_500)),
+        trouble: Some("it is down".to_owned()),
+        ..ImageRow::default()
+    }
+}
+
+#[test]
+fn an_update_is_shown_by_its_kind_and_goes_with_whoever_followed() {
+    let metrics = used();
+    let update =
+        |kind: &str| format!("evenkeel_image_update_available{{kind=\"{kind}\",service=\"shop/web\"}}");
+    let text = metrics.render().unwrap();
+    assert_eq!(value(&text, &update("minor")), Some(1.0));
+    assert_eq!(value(&text, "evenkeel_image_check_failing{service=\"shop/web\"}"), Some(1.0));
+    let looked = "evenkeel_image_check_last_success_timestamp_seconds{service=\"shop/web\"}";
+    assert_eq!(value(&text, looked), Some(3.5));
+    metrics.images_followed(&[followed("shop/web", Some(UpdateKind::Major)), followed("shop/db", None)]);
+    let text = metrics.render().unwrap();
+    assert_eq!((value(&text, &update("minor")), value(&text, &update("major"))), (None, Some(1.0)));
+    metrics.images_followed(&[followed("shop/db", None)]);
+    let text = metrics.render().unwrap();
+    assert_eq!((value(&text, &update("major")), value(&text, looked)), (None, None));
 }
 
 fn value(text: &str, series: &str) -> Option<f64> {

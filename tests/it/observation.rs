@@ -55,6 +55,7 @@ async fn saved(rig: &Rig) -> String {
         contents: BTreeMap::new(),
         limits: Limits::default(),
         records,
+        images: BTreeMap::new(),
         session: rig.records.session().await.unwrap(),
         salt: "salt".to_owned(),
     };

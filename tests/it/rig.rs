@@ -15,6 +15,7 @@ use evenkeel::controller::preview::{PlanReport, Question, preview};
 use evenkeel::controller::progress::Progress;
 use evenkeel::controller::records::{Forgetful, Records, RecordsError};
 use evenkeel::controller::run::{Daemon, ExitReason, Setup};
+use evenkeel::controller::store::Note;
 use evenkeel::controller::trigger::Signal;
 use evenkeel::desired::DesiredState;
 use evenkeel::desired::ident::ServiceId;
@@ -125,6 +126,15 @@ impl Records for Memory {
     }
     async fn set_session(&self, session: EngineSession) -> Result<(), RecordsError> {
         self.inner.set_session(session).await
+    }
+    async fn notes(&self, kind: &'static str) -> Result<BTreeMap<String, serde_json::Value>, RecordsError> {
+        self.inner.notes(kind).await
+    }
+    async fn set_notes(&self, notes: Vec<Note>) -> Result<(), RecordsError> {
+        if self.unwritable.load(Ordering::SeqCst) {
+            return Err(RecordsError("disk full".to_owned()));
+        }
+        self.inner.set_notes(notes).await
     }
 }
 

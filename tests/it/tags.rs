@@ -14,7 +14,15 @@ use evenkeel::state::time::Timestamp;
 const DAY: i64 = 24 * 3_600_000;
 
 fn policy(pick: Pick) -> ImagePolicy {
-    ImagePolicy { pick, matching: None, exclude: None, min_age_ms: 0, every_ms: None, downgrade: false }
+    ImagePolicy {
+        pick,
+        matching: None,
+        exclude: None,
+        min_age_ms: 0,
+        every_ms: None,
+        downgrade: false,
+        recorded: None,
+    }
 }
 
 /// `semver ^1.4`, `semver+ ^1.4` (with pre-releases), `timestamp`, `timestamp %Y`, `number RE`, `text RE`; behind ` / ` what must match, behind

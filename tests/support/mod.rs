@@ -9,6 +9,7 @@ pub mod age;
 pub mod compose;
 pub mod daemon;
 pub mod docker;
+pub mod fault;
 pub mod files;
 pub mod forge;
 pub mod forward;

@@ -29,6 +29,11 @@ impl Repository {
         repository
     }
 
+    /// The same repository, for somebody else who works in it.
+    pub fn at(path: &Path, home: &Path) -> Self {
+        Self { path: path.to_owned(), home: home.to_owned() }
+    }
+
     pub fn url(&self) -> String {
         self.path.to_string_lossy().into_owned()
     }

@@ -13,6 +13,7 @@ use super::saved::{SavedPlan, Subject, basis};
 use crate::desired::ident::ServiceId;
 use crate::desired::provided::{Answer, Answers, Ask};
 use crate::desired::snapshot::{HostFacts, Platform, Snapshot};
+use crate::desired::work::answers::{Answer as Image, Answers as Images, Asker};
 use crate::desired::{DesiredState, Wanted};
 use crate::engine::CountUp;
 use crate::engine::recorded::Recorded;
@@ -47,6 +48,8 @@ pub struct Observer<'a> {
     pub limits: Limits,
     pub records: BTreeMap<ServiceId, Record>,
     pub session: EngineSession,
+    /// Images that were chosen or made.
+    pub images: BTreeMap<Asker, Image>,
     /// Unpredictable, and different every time.
     pub salt: String,
 }
@@ -78,6 +81,9 @@ pub struct Observation {
     pub engine: Recorded,
     /// By `project/service`.
     records: BTreeMap<String, Record>,
+    /// Images that were chosen or made.
+    #[serde(default)]
+    images: Vec<(Asker, Image)>,
 }
 
 /// The file cannot be used.
@@ -111,6 +117,7 @@ pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observatio
         limits,
         mut records,
         session,
+        images,
         salt,
     } = observer;
     let engine = Recorded::of(engine, instance).await?;
@@ -134,6 +141,7 @@ pub async fn observe(observer: Observer<'_>) -> crate::engine::Result<Observatio
         salt,
         engine,
         records: records.into_iter().map(|(id, record)| (id.to_string(), record)).collect(),
+        images: images.into_iter().collect(),
     })
 }
 
@@ -192,6 +200,12 @@ impl Observation {
             (ask, answer)
         });
         Answers::new(answers.collect())
+    }
+
+    /// The images that were chosen or made there.
+    #[must_use]
+    pub fn images(&self) -> Images {
+        Images(self.images.iter().cloned().collect())
     }
 
     /// The files as if they lay where they do on the host.

@@ -5,6 +5,7 @@
 mod book;
 pub mod builds;
 pub mod disk;
+pub mod images;
 pub mod jobs;
 pub mod messages;
 

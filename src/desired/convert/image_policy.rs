@@ -3,6 +3,7 @@
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::ident::ServiceName;
 use crate::desired::node::Value;
+use crate::desired::recorded;
 use crate::desired::work::{ImagePolicy, ImageSource, Pick, timestamp_form, version_range};
 
 use super::build;
@@ -82,6 +83,10 @@ fn image_policy(
     };
     let (min_age, every) = (time(reader, "min_age"), time(reader, "every"));
     let downgrade = fields.get("downgrade").map_or(Some(false), |field| reader.flag(&field));
+    let recorded = match fields.get(recorded::KEY) {
+        None => Some(None),
+        Some(field) => current(reader, &field).map(Some),
+    };
     let policy = ImagePolicy {
         pick: pick?,
         matching: matching?,
@@ -89,8 +94,29 @@ fn image_policy(
         min_age_ms: min_age?.unwrap_or_default(),
         every_ms: every?,
         downgrade: downgrade?,
+        recorded: recorded?,
     };
     untagged.then_some(policy)
+}
+
+/// A tag, or a tag and its digest.
+fn current(reader: &mut Reader<'_, '_>, field: &Field<'_>) -> Option<String> {
+    let text = reader.filled(field)?;
+    let (tag, digest) = text.split_once('@').map_or((text, None), |(tag, digest)| (tag, Some(digest)));
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let hex = |digest: &str| {
+        let digits = digest.strip_prefix("sha256:").unwrap_or_default();
+        digits.len() == 64 && digits.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
+    };
+    if tag.is_empty() || tag.len() > 128 || !tag.chars().all(word) || !digest.is_none_or(hex) {
+        let message = format!("`{}` is a tag, or a tag and its digest", field.path);
+        let told = Diagnostic::error("bad-tag", field.node.span.clone(), message, "not understood");
+        reader.report(told.help(
+            "for example \"2.1.3\" or \"2.1.3@sha256:...\"; evenkeel writes it itself ([policy.write_back])",
+        ));
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// A policy picks the tag, so the image has none.

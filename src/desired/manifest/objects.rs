@@ -102,6 +102,20 @@ pub struct Policy {
     pub guard: Option<GuardPolicy>,
     /// What is done about changes that others make to what runs, by group of fields.
     pub drift: Option<DriftTable>,
+    /// Commit tags that were chosen (`image_policy`) into the repository that the files come from.
+    pub write_back: Option<WriteBack>,
+}
+
+/// Tags that were chosen and have proved themselves are written behind their policy, as `current`, in a commit of their own.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct WriteBack {
+    /// The branch to push to; the one that is followed when left out.
+    pub branch: Option<Filled>,
+    /// Whose commits they are: `"Name <mail@example.com>"`.
+    pub author: Option<Filled>,
+    /// What the commits say. `${service}`, `${image}`, `${tag}`, `${old}` (the tag before), `${digest}` and `${host}` are known here.
+    pub message: Option<Filled>,
 }
 
 /// What is done about changes that others make to what runs: `heal` (the default) sets them right, `report` tells and leaves them,

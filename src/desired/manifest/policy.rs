@@ -31,6 +31,9 @@ pub struct ImagePolicy {
     pub every: Option<DurationText>,
     /// Go back to an older tag when the newest one is gone.
     pub downgrade: Option<Flag>,
+    /// The tag that was chosen last, and its digest: written by evenkeel itself (`[policy.write_back]`). A host that has chosen nothing yet begins with
+    /// it; otherwise it changes nothing.
+    pub current: Option<Filled>,
 }
 
 /// How an update goes, where Compose has no word for it.

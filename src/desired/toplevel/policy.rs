@@ -1,6 +1,7 @@
 //! `[policy]`: what evenkeel itself may do, and when.
 
 use super::unknown_key;
+use super::write_back::write_back;
 use crate::desired::diagnostic::Diagnostic;
 use crate::desired::fleet::table_of;
 use crate::desired::node::{Node, Table, Value};
@@ -43,6 +44,7 @@ pub(in crate::desired) fn policy(
             "drift" => drift(&entry.value, diagnostics),
             "guard" => guard(&entry.value, root.as_deref_mut(), diagnostics),
             "prune" => prune(&entry.value, root.as_deref_mut(), diagnostics),
+            "write_back" => write_back(&entry.value, root.as_deref_mut(), diagnostics),
             "paused" => {
                 if !matches!(entry.value.value, Value::Boolean(_)) {
                     let message = format!("`policy.paused` takes true or false, not {}", entry.value.kind());
@@ -68,6 +70,7 @@ pub(in crate::desired) fn policy(
                     "guard",
                     "drift",
                     "window",
+                    "write_back",
                 ],
             )),
         }
@@ -104,7 +107,7 @@ fn drift(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// Reports a host-wide table of `[policy]` that is not at the root; true when it is.
-fn at_root(entry: &Node, place: &str, root: bool, diagnostics: &mut Vec<Diagnostic>) -> bool {
+pub(super) fn at_root(entry: &Node, place: &str, root: bool, diagnostics: &mut Vec<Diagnostic>) -> bool {
     if !root {
         let message = format!("`{place}` holds for the whole host, so it belongs into fleet.toml");
         diagnostics.push(Diagnostic::error("misplaced", entry.span.clone(), message, "not read here"));

@@ -62,6 +62,20 @@ impl Answers {
     }
 }
 
+/// The name of an image whose tag is picked. What is written without a tag has the usual one in a spec.
+#[must_use]
+pub fn name_of(spec: &ServiceSpec) -> &str {
+    let image = spec.container.image.as_str();
+    image.strip_suffix(":latest").unwrap_or(image)
+}
+
+/// Whether an answer is one for what is wanted now: a definition that names another image waits for another answer.
+#[must_use]
+pub fn fits(spec: &ServiceSpec, image: &ImageSource, answer: &Answer) -> bool {
+    let rest = answer.image.strip_prefix(name_of(spec));
+    !matches!(image, ImageSource::Policy(_)) || rest.is_some_and(|rest| rest.starts_with(':'))
+}
+
 /// The spec with its image.
 #[must_use]
 pub fn with_image(spec: &ServiceSpec, answer: &Answer) -> ServiceSpec {
@@ -100,7 +114,10 @@ impl DesiredState {
     pub fn answer(&mut self, answers: &Answers) {
         for (id, chosen) in &self.works.chosen {
             let Chosen { spec, image } = &**chosen;
-            let Some(answer) = answers.of_service(id, image) else { continue };
+            let Some(answer) = answers.of_service(id, image).filter(|answer| fits(spec, image, answer))
+            else {
+                continue;
+            };
             let Some(wanted) = self.services.get_mut(id) else { continue };
             if matches!(wanted, Wanted::Frozen(why) if why.iter().all(|told| told.slug == NOT_CHOSEN)) {
                 *wanted = Wanted::Run(Arc::new(Revision::of(with_image(spec, answer))));

@@ -30,6 +30,18 @@ pub struct ImagePolicy {
     /// `None`: the daemon's own pace.
     pub every_ms: Option<u64>,
     pub downgrade: bool,
+    /// The tag, with its digest behind an `@`, that was written back: what a host begins with that has chosen nothing yet. No part of the
+    /// definition: writing it must change nothing.
+    #[serde(skip)]
+    pub recorded: Option<String>,
+}
+
+impl ImagePolicy {
+    /// The same tags are picked: only what was written back may differ.
+    #[must_use]
+    pub fn picks_as(&self, other: &Self) -> bool {
+        Self { recorded: None, ..self.clone() } == Self { recorded: None, ..other.clone() }
+    }
 }
 
 /// What makes a tag the one to take.

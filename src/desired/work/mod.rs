@@ -75,6 +75,10 @@ pub struct Works {
     pub chosen: BTreeMap<super::ident::ServiceId, Arc<Chosen>>,
     /// Jobs whose image is written without a tag: it may be one that is built here.
     pub untagged: BTreeMap<WorkId, String>,
+    /// Where and how tags are written back, by the name of the source.
+    pub write_back: BTreeMap<String, WriteBack>,
+    /// Which source defines a project, where there are several.
+    pub sources: BTreeMap<ProjectName, String>,
     /// What this version does not run, one warning at each place. Part of no file's faults: the files are right.
     pub not_run: Vec<Diagnostic>,
 }
@@ -87,13 +91,16 @@ impl Works {
                 own.entry(key).or_insert(value);
             }
         }
-        let Self { jobs, builds, artifacts, notify, chosen, untagged, mut not_run } = other;
+        let Self { jobs, builds, artifacts, notify, chosen, untagged, write_back, sources, mut not_run } =
+            other;
         add(&mut self.jobs, jobs);
         add(&mut self.builds, builds);
         add(&mut self.artifacts, artifacts);
         add(&mut self.notify, notify);
         add(&mut self.chosen, chosen);
         add(&mut self.untagged, untagged);
+        add(&mut self.write_back, write_back);
+        add(&mut self.sources, sources);
         self.not_run.append(&mut not_run);
     }
 }
@@ -104,6 +111,32 @@ pub struct Chosen {
     /// Its image is the name without a tag.
     pub spec: ServiceSpec,
     pub image: ImageSource,
+}
+
+/// `[policy.write_back]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriteBack {
+    /// `None`: the one that is followed.
+    pub branch: Option<String>,
+    /// Name and address; `None`: evenkeel on this host.
+    pub author: Option<(String, String)>,
+    /// With [`WriteBack::WORDS`] in it.
+    pub message: Option<String>,
+}
+
+impl WriteBack {
+    /// What stands in `${...}` in a message.
+    pub const WORDS: [&'static str; 6] = ["service", "image", "tag", "old", "digest", "host"];
+
+    /// What a commit says: `words` gives what each of [`Self::WORDS`] stands for.
+    #[must_use]
+    pub fn message(&self, words: &dyn Fn(&str) -> String) -> String {
+        let mut text = self.message.clone().unwrap_or_else(|| "${service}: ${image} ${tag}".to_owned());
+        for word in Self::WORDS {
+            text = text.replace(&format!("${{{word}}}"), &words(word));
+        }
+        text
+    }
 }
 
 /// A digest over everything that a definition says, but not where it is written: 64 hex digits.

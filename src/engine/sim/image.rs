@@ -76,7 +76,13 @@ pub fn resolve<'a>(images: &'a BTreeMap<ImageId, ImageFacts>, reference: &str) -
         return Some(facts);
     }
     let full = full_reference(reference);
-    let named = |facts: &&ImageFacts| facts.tags.contains(&full) || facts.digests.contains(&full);
+    // A tag beside a digest says nothing.
+    let pinned = full.split_once('@').map(|(name, digest)| format!("{}@{digest}", repository_of(name)));
+    let named = |facts: &&ImageFacts| {
+        facts.tags.contains(&full)
+            || facts.digests.contains(&full)
+            || pinned.as_ref().is_some_and(|pinned| facts.digests.contains(pinned))
+    };
     images.values().find(named).or_else(|| {
         let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
         let is_short_id = digits.len() >= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -33,7 +33,7 @@ const REDIRECTS: usize = 3;
 const TOKEN_MARGIN: Duration = Duration::from_secs(10);
 
 /// How registries are reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Registries that may be spoken to without TLS, beside those on this machine: `registry.lan:5000`.
     pub plain_http: Vec<String>,

@@ -17,6 +17,7 @@ mod running;
 mod settings;
 mod submodules;
 mod verify;
+mod write;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -31,6 +32,7 @@ pub use checkout::{Checkout, Taken};
 pub use context::{ContextFound, ContextSource};
 pub use error::GitError;
 pub use settings::{GitSettings, Login, Remote, Verify, folder, reference};
+pub use write::{Change, Edit, Writing, Written, write};
 
 use super::dir::Updates;
 use super::dir_watch::Wake;

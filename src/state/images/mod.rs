@@ -6,7 +6,9 @@
 mod pick;
 mod rank;
 mod sightings;
+mod standing;
 
 pub use pick::{Chosen, Current, Round, Stay, Turn, UpdateKind, Why, choose, update_kind};
 pub use rank::{Rank, Ranker, Unfit};
 pub use sightings::{Sighting, Sightings};
+pub use standing::{Failed, Followed, current, pinned, runs};

@@ -94,6 +94,18 @@ impl Ranker {
         Ok(Some(Self { way, matching, exclude }))
     }
 
+    /// The same without a bound: what there is beyond the range.
+    #[must_use]
+    pub fn unbounded(&self) -> Self {
+        let way = match &self.way {
+            Way::Semver { prerelease, .. } => {
+                Way::Semver { range: VersionReq::STAR, prerelease: *prerelease }
+            }
+            other => other.clone(),
+        };
+        Self { way, ..self.clone() }
+    }
+
     /// Where a tag stands.
     ///
     /// # Errors

@@ -67,6 +67,17 @@ impl Sightings {
         self.tags.keys().map(String::as_str)
     }
 
+    /// What this tag stood for when it was asked last.
+    #[must_use]
+    pub fn digest(&self, tag: &str) -> Option<&str> {
+        self.tags.get(tag)?.digest.as_ref().map(|(digest, _)| digest.as_str())
+    }
+
+    /// Everything that a tag stood for.
+    pub fn digests(&self) -> impl Iterator<Item = &str> {
+        self.tags.values().filter_map(|sighting| sighting.digest.as_ref()).map(|(digest, _)| digest.as_str())
+    }
+
     /// Since when this tag has stood for this digest.
     #[must_use]
     pub fn since(&self, tag: &str, digest: &str) -> Option<Timestamp> {

@@ -11,7 +11,7 @@ use crate::controller::news::News;
 use crate::controller::records::RecordsError;
 use crate::desired::ident::ServiceName;
 use crate::desired::spec::ServiceSpec;
-use crate::desired::work::answers::with_image;
+use crate::desired::work::answers::{fits, with_image};
 use crate::desired::work::{ImageSource, JobSpec, Runs, Trigger, WorkId};
 use crate::state::jobs::Result as RunResult;
 use crate::state::jobs::when::zone_for;
@@ -210,7 +210,11 @@ impl Jobs {
         let Runs::Container { spec, image } = &spec?.runs else { return None };
         match image {
             ImageSource::Said => Some(ServiceSpec::clone(spec)),
-            image => self.book.answers().of_job(id, image).map(|answer| with_image(spec, answer)),
+            image => {
+                let answers = self.book.answers();
+                let answer = answers.of_job(id, image).filter(|answer| fits(spec, image, answer));
+                answer.map(|answer| with_image(spec, answer))
+            }
         }
     }
 

@@ -289,7 +289,11 @@ impl Loading<'_> {
             ImageSource::Built(_) => (at(&["image"]), "its image was not built"),
             ImageSource::Said => return,
         };
-        draft.frozen.push(not_chosen(&draft.id, place, why));
+        let mut told = not_chosen(&draft.id, place, why);
+        if matches!(image, ImageSource::Policy(_)) {
+            told.message.push_str(" (evenkeel images tells more)");
+        }
+        draft.frozen.push(told);
         self.works.chosen.insert(draft.id.clone(), Arc::new(Chosen { spec: spec.clone(), image }));
     }
 }

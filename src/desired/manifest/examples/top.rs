@@ -80,6 +80,7 @@ pub(super) const SHAPES: &[Shape] = &[
                 "at any time",
                 "window = { schedule = \"* 2-4 * * mon-thu\", timezone = \"Europe/Berlin\" }",
             ),
+            E("write_back", "", "write_back = {}"),
         ],
     },
     Shape {
@@ -89,6 +90,20 @@ pub(super) const SHAPES: &[Shape] = &[
         keys: &[
             E("schedule", "", "schedule = \"* 2-4 * * mon-thu\""),
             E("timezone", "the host's", "schedule = \"* 2-4 * * *\"\ntimezone = \"Europe/Berlin\""),
+        ],
+    },
+    Shape {
+        name: "WriteBack",
+        at: "policy.write_back",
+        header: "# fleet.toml\n[policy.write_back]",
+        keys: &[
+            E("author", "`evenkeel <evenkeel@HOST>`", "author = \"evenkeel <ops@example.com>\""),
+            E("branch", "the one that is followed", "branch = \"evenkeel/images\""),
+            E(
+                "message",
+                "`\"${service}: ${image} ${tag}\"`",
+                "message = \"chore: ${service} runs ${tag} (was ${old})\"",
+            ),
         ],
     },
     Shape {

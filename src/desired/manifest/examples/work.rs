@@ -8,6 +8,7 @@ pub(super) const SHAPES: &[Shape] = &[
         at: "services.<name>.image_policy",
         header: "[services.cache]\nimage = \"redis\"",
         keys: &[
+            E("current", "", "image_policy = { semver = \"^7\", current = \"7.4.1\" }"),
             E("downgrade", "`false`", "image_policy = { semver = \"^7\", downgrade = true }"),
             E("every", "the daemon's pace", "image_policy = { semver = \"^7\", every = \"5m\" }"),
             E("exclude", "", "image_policy = { semver = \"^7\", exclude = \"-windows\" }"),
