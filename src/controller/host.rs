@@ -71,7 +71,7 @@ pub struct Host {
     pub pulls: Semaphore,
     pub actors: Semaphore,
     pub guard: super::guard::Gatekeeper,
-    pub news: super::news::Feed,
+    pub news: Arc<super::news::Feed>,
     /// Held by whoever reads the register of what was adopted to write another.
     pub register: tokio::sync::Mutex<()>,
     wish: watch::Sender<Option<Arc<Wish>>>,
@@ -135,7 +135,7 @@ impl Host {
             pulls: Semaphore::new(pulls),
             actors: Semaphore::new(actors),
             guard: super::guard::Gatekeeper::default(),
-            news: super::news::Feed::default(),
+            news: Arc::default(),
             register: tokio::sync::Mutex::default(),
             wish: watch::Sender::default(),
             workers: OnceLock::new(),

@@ -100,6 +100,7 @@ async fn site(
         inbox: Arc::new(Inbox::default()),
         clock: Arc::new(SystemClock),
         metrics: Arc::new(Metrics::new().map_err(|error| error.to_string())?),
+        news: Arc::default(),
         disk_free: Arc::new(move || look::space(std::path::Path::new(&root))),
         room: settings.limits.disk_pressure,
         folder: folder(settings),

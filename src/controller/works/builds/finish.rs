@@ -110,7 +110,7 @@ impl Site {
             tracing::warn!(%error, "a name of an image that nobody needs is left");
         }
         let took = Duration::from_millis(hand.took_ms);
-        self.metrics.built(asker, "unchanged", took, self.clock.now().wall);
+        self.ended(asker, "unchanged", took, self.clock.now().wall);
         self.try_after(asker, None);
         Outcome::Unchanged { id: hand.id.clone(), image }
     }
@@ -172,7 +172,7 @@ impl Site {
         }
         self.remember(asker, record);
         self.try_after(asker, None);
-        self.metrics.built(asker, "built", Duration::from_millis(took_ms), now);
+        self.ended(asker, "built", Duration::from_millis(took_ms), now);
         tracing::info!(build = name_of(asker), id, image, "an image is there");
         self.sweep(asker).await;
         Outcome::Built { id, image }
@@ -202,7 +202,7 @@ impl Site {
         let id = hand.id.clone();
         record.hand = Some(hand);
         self.try_after(asker, Some(now.mono.after(backoff_ms(tries))));
-        self.metrics.built(asker, "failed", took, now.wall);
+        self.ended(asker, "failed", took, now.wall);
         tracing::warn!(build = name_of(asker), id, why, "an image was built, and could not be put to use");
         if let Err(error) = self.save(asker, record).await {
             tracing::error!(%error, "a failed push is not remembered");

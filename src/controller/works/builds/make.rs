@@ -151,7 +151,7 @@ impl Site {
         if let Some((why, transient)) = failure {
             log.end(&format!("\nevenkeel: failed: {why}\n"));
             self.board.builds(asker, None);
-            self.metrics.built(asker, "failed", Duration::from_millis(took_ms), self.clock.now().wall);
+            self.ended(asker, "failed", Duration::from_millis(took_ms), self.clock.now().wall);
             return self.failed(asker, &id, inputs, why, transient).await;
         }
         // The source may have changed since it was looked at: what was sent is what counts.

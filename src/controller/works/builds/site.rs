@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::board::Board;
 use super::look::Looker;
 use super::{KIND, bases::Asked};
 use crate::controller::clock::Clock;
 use crate::controller::host::DiskProbe;
+use crate::controller::news::{Feed, News};
 use crate::controller::records::{Records, RecordsError};
 use crate::controller::store::{Note, decoded};
 use crate::controller::trigger::Inbox;
 use crate::controller::works::Book;
+use crate::desired::work::WorkId;
 use crate::desired::work::answers::Asker;
 use crate::engine::Engine;
 use crate::engine::build::Build;
@@ -22,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::source::git::Remote;
 use crate::state::builds::BuildRecord;
 use crate::state::space::{Threshold, pressure_text};
-use crate::state::time::Mono;
+use crate::state::time::{Mono, Timestamp};
 
 /// What [`Site::new`] is made of.
 pub struct Parts {
@@ -35,6 +38,7 @@ pub struct Parts {
     pub inbox: Arc<Inbox>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
+    pub news: Arc<Feed>,
     pub disk_free: DiskProbe,
     /// What must be free where the engine keeps its files.
     pub room: Threshold,
@@ -59,7 +63,8 @@ pub struct Site {
     pub(super) book: Arc<Book>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
+    news: Arc<Feed>,
     disk_free: DiskProbe,
     room: Threshold,
     pub(super) folder: PathBuf,
@@ -76,6 +81,21 @@ pub struct Site {
 }
 
 impl Site {
+    /// Counts the end of a build, and tells whoever wants to know. What a builder printed is in the log alone.
+    pub(super) fn ended(&self, asker: &Asker, result: &str, took: Duration, at: Timestamp) {
+        self.metrics.built(asker, result, took, at);
+        let (event, reason) = match result {
+            "built" => ("build.succeeded", "its image is there"),
+            "failed" => ("build.failed", "it could not be built; its log says why"),
+            _ => return,
+        };
+        let id = match asker {
+            Asker::Build(id) | Asker::Job(id) => id.clone(),
+            Asker::Service(id) => WorkId { project: id.project.clone(), name: id.service.clone() },
+        };
+        self.news.tell(News::of_work(event, &id, reason, at));
+    }
+
     /// Reads what is remembered.
     ///
     /// # Errors
@@ -90,6 +110,7 @@ impl Site {
             inbox,
             clock,
             metrics,
+            news,
             disk_free,
             room,
             folder,
@@ -109,6 +130,7 @@ impl Site {
             inbox,
             clock,
             metrics,
+            news,
             disk_free,
             room,
             folder,

@@ -69,6 +69,7 @@ impl Builds {
             inbox: Arc::clone(&host.inbox),
             clock: Arc::clone(&host.clock),
             metrics: Arc::clone(&host.metrics),
+            news: Arc::clone(&host.news),
             disk_free: Arc::clone(&host.disk_free),
             room: host.limits.disk_pressure,
             folder: self.folder.clone(),
