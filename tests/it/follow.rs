@@ -6,19 +6,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use evenkeel::controller::clock::{Clock, Sleep};
-use evenkeel::controller::host::{Host, Parts};
+use evenkeel::controller::host::{ACTORS, Host, PULLS, Parts};
+use evenkeel::controller::progress::Silent;
 use evenkeel::controller::records::Records;
 use evenkeel::controller::wish::Wish;
 use evenkeel::controller::works::images::Images;
 use evenkeel::controller::works::{Book, Worker};
 use evenkeel::desired::work::answers::Asker;
+use evenkeel::engine::sim::Sim;
 use evenkeel::images::registry::{Found, Platform, Registries, RegistryError, Repository, Trouble};
+use evenkeel::metrics::Metrics;
 use evenkeel::metrics::images::{ImageRow, ImagesReport};
+use evenkeel::state::decide::Limits;
 use evenkeel::state::observed::EngineSession;
 use evenkeel::state::time::{Mono, Now, Timestamp};
 use tokio::task::JoinHandle;
 
-use crate::rig::{Rig, id, loaded, shop};
+use crate::rig::{Memory, id, loaded, shop};
 
 const HOUR: u64 = 3_600_000;
 
@@ -130,7 +134,7 @@ impl Clock for Virtual {
 /// The worker alone: what a service does with its answer is the daemon's affair, and shown elsewhere.
 struct Scene {
     script: Arc<Script>,
-    rig: Rig,
+    records: Arc<Memory>,
     host: Arc<Host>,
     book: Arc<Book>,
     worker: Arc<Images>,
@@ -145,13 +149,25 @@ impl Drop for Scene {
 
 async fn scene(tags: &[(&str, u8)], policy: &str) -> Scene {
     let script = Script::with(tags);
-    let rig = Rig::new();
-    let clock = Arc::new(Virtual(tokio::time::Instant::now()));
-    let host = Arc::new(Host::new(Parts { clock, ..rig.parts() }, EngineSession::default()));
+    let records: Arc<Memory> = Arc::default();
+    // Nothing is run, so the engine's time need not pass.
+    let parts = Parts {
+        engine: Arc::new(Sim::new()),
+        records: Arc::clone(&records) as Arc<dyn Records>,
+        clock: Arc::new(Virtual(tokio::time::Instant::now())),
+        metrics: Arc::new(Metrics::new().unwrap()),
+        progress: Arc::new(Silent),
+        owner: "test".to_owned(),
+        limits: Limits::default(),
+        actors: ACTORS,
+        pulls: PULLS,
+        disk_free: Arc::new(|| None),
+    };
+    let host = Arc::new(Host::new(parts, EngineSession::default()));
     let book: Arc<Book> = Arc::default();
     let worker = Arc::new(Images::new(Arc::clone(&script) as Arc<dyn Registries>, Arc::clone(&book)));
     let task = tokio::spawn(Arc::clone(&worker).run(Arc::clone(&host)));
-    let scene = Scene { script, rig, host, book, worker, task };
+    let scene = Scene { script, records, host, book, worker, task };
     scene.wants(&file(policy));
     scene
 }
@@ -310,14 +326,14 @@ async fn nothing_goes_back_unless_that_is_allowed() {
 async fn what_was_chosen_outlives_its_file_for_a_week_and_a_store_that_takes_no_writes_chooses_nothing() {
     let scene = scene(&[("1.0", 1)], "semver = \"^1\", every = \"1m\"").await;
     scene.chooses("1.0", 1).await;
-    scene.rig.records.unwritable.store(true, std::sync::atomic::Ordering::SeqCst);
+    scene.records.unwritable.store(true, std::sync::atomic::Ordering::SeqCst);
     scene.script.push("1.1", 2);
     scene.pass_time(HOUR).await;
     assert_eq!(scene.image(), image("1.0", 1), "what is not written down is not told");
-    scene.rig.records.unwritable.store(false, std::sync::atomic::Ordering::SeqCst);
+    scene.records.unwritable.store(false, std::sync::atomic::Ordering::SeqCst);
     scene.pass_time(HOUR).await;
     scene.chooses("1.1", 2).await;
-    let answers = async || scene.rig.records.notes("answer").await.unwrap().len();
+    let answers = async || scene.records.notes("answer").await.unwrap().len();
     let other = "[services.other]\nimage = \"other:1\"\n";
     scene.wants(other);
     scene.pass_time(6 * 24 * HOUR).await;
