@@ -217,19 +217,14 @@ pub fn live_of(
     let mut networks: BTreeMap<String, Endpoint> = BTreeMap::new();
     let joined = if *mode == NetworkMode::Networks { Some(&container.networks) } else { None };
     for (name, at) in joined.into_iter().flatten() {
-        let usual: BTreeSet<String> =
-            [id.service.to_string(), container.name.clone(), container.id.short().to_owned()].into();
+        let usual = |alias: &str| alias == id.service.as_str() || live::is_usual(container, alias);
         let asked = wanted.networks.get(name);
         let known = asked.map(|endpoint| live::aliases(id, endpoint)).unwrap_or_default();
         let mut endpoint = asked.cloned().unwrap_or_default();
-        let extra: BTreeSet<String> = at
-            .aliases
-            .iter()
-            .filter(|alias| !usual.contains(*alias) && !known.contains(*alias))
-            .cloned()
-            .collect();
+        let extra: BTreeSet<String> =
+            at.aliases.iter().filter(|alias| !usual(alias) && !known.contains(*alias)).cloned().collect();
         if !extra.is_empty() || !known.iter().all(|alias| at.aliases.contains(alias)) {
-            endpoint.aliases = at.aliases.difference(&usual).cloned().collect();
+            endpoint.aliases = at.aliases.iter().filter(|alias| !usual(alias)).cloned().collect();
         }
         for (asked, seen) in [
             (&mut endpoint.ipv4_address, &at.settings.ipv4_address),

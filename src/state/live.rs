@@ -58,7 +58,22 @@ fn same_settings(found: &EndpointFacts, wanted: &Endpoint, network: Option<&Obse
         wanted.ipv4_address = wanted.ipv4_address.or_else(|| found.ipv4_address.clone());
         wanted.ipv6_address = wanted.ipv6_address.or_else(|| found.ipv6_address.clone());
     }
+    if same_links(&found.links, &wanted.links) {
+        wanted.links.clone_from(&found.links);
+    }
     *found == wanted
+}
+
+/// Compose links to containers, by their names, and adds names of its own to the one that is asked for, the container's among
+/// them. A link to a service says the same of the same name.
+fn same_links(found: &BTreeSet<String>, wanted: &BTreeSet<String>) -> bool {
+    let of_compose = |line: &&String| {
+        line.split_once(':').is_some_and(|(container, _)| found.contains(&format!("{container}:{container}")))
+    };
+    let alias = |line: &String| line.split_once(':').map(|(_, alias)| alias.to_owned());
+    let known: BTreeSet<Option<String>> = found.iter().filter(of_compose).map(alias).collect();
+    wanted.iter().all(|line| found.contains(line) || known.contains(&alias(line)))
+        && found.iter().all(|line| wanted.contains(line) || of_compose(&line))
 }
 
 /// The hardware addresses of its endpoints are those of the file. What does not run has none.
@@ -209,12 +224,17 @@ fn leave(container: &ObservedContainer, network: &str, network_id: &str) -> Step
     }
 }
 
-/// Old engines add the container's short id to its aliases.
+/// Names that the engine, or Compose, gives a container on every network: its id, its name, and, with old engines, its host name.
+#[must_use]
+pub fn is_usual(container: &ObservedContainer, alias: &str) -> bool {
+    let hostname = container.baked.as_ref().map(|baked| baked.hostname.as_str());
+    alias == container.id.short() || alias == container.name || Some(alias) == hostname
+}
+
 fn same_aliases(
     container: &ObservedContainer,
     observed: &BTreeSet<String>,
     wanted: &BTreeSet<String>,
 ) -> bool {
-    wanted.is_subset(observed)
-        && observed.difference(wanted).all(|extra| *extra == container.id.short() || *extra == container.name)
+    wanted.is_subset(observed) && observed.difference(wanted).all(|extra| is_usual(container, extra))
 }
