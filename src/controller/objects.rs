@@ -14,7 +14,7 @@ use crate::desired::spec::NetworkSpec;
 use crate::engine::{ContainerFilter, EngineError};
 use crate::metrics::PassResult;
 use crate::state::condition::ConditionKind;
-use crate::state::network::{ObjectDecision, decide_network, decide_volume, paused, retire_network};
+use crate::state::network::{ObjectDecision, decide_network, decide_volume, paused, retire_network, unused};
 use crate::state::observed::{ContainerId, ContainerSummary, ObservedNetwork, label};
 use crate::state::plan::{Failure, Outcome};
 
@@ -50,6 +50,9 @@ pub async fn volume(host: &Host, name: &str) -> PassReport {
     };
     let observed = host.engine.volume(name).await;
     let why = wish.state.pauses.project(&spec.project, host.clock.now().wall.0);
+    if matches!(observed, Ok(None)) && !wish.may_need(&key, &spec.project) {
+        return conclude(host, &key, Ok(unused("volume", name))).await;
+    }
     let decision = observed.map(|observed| paused(decide_volume(spec, observed.as_ref(), &host.owner), why));
     conclude(host, &key, decision).await
 }
@@ -60,6 +63,10 @@ fn report(end: PassEnd, result: PassResult) -> PassReport {
 
 async fn wanted_network(host: &Host, wish: &Wish, spec: &NetworkSpec) -> Result<ObjectDecision, EngineError> {
     let observed = host.engine.networks_named(&spec.name).await?;
+    let key = Key::Network(spec.name.clone());
+    if observed.is_empty() && !wish.may_need(&key, &spec.project) && !is_referenced(host, &spec.name).await? {
+        return Ok(unused("network", &spec.name));
+    }
     let rows = if observed.iter().all(|network| network.containers.is_empty()) {
         Vec::new()
     } else {

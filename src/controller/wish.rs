@@ -156,7 +156,33 @@ impl Wish {
         });
         differing(&before.state.volumes, &self.state.volumes, |name| keys.insert(Key::Volume(name.clone())));
         differing(&before.state.services, &self.state.services, |id| keys.insert(Key::Service(id.clone())));
+        // What nobody used until now was not made.
+        let changed: Vec<&ServiceId> = keys.iter().filter_map(Key::service).collect();
+        let wanted = changed.into_iter().filter_map(|id| Some((id, self.state.services.get(id)?)));
+        let objects: Vec<Key> = wanted
+            .filter_map(|(id, wanted)| match wanted {
+                Wanted::Run(revision) => Some(needs(id, &revision.spec)),
+                Wanted::Frozen(_) => None,
+            })
+            .flatten()
+            .filter(|key| match key {
+                Key::Network(name) => self.state.networks.contains_key(name),
+                Key::Volume(name) => self.state.volumes.contains_key(name),
+                _ => false,
+            })
+            .collect();
+        keys.extend(objects);
         keys
+    }
+
+    /// Something of the project may need this network or volume, as far as the files say: a service, or one that does not load, or a job.
+    #[must_use]
+    pub fn may_need(&self, key: &Key, project: &ProjectName) -> bool {
+        let own = |id: &ServiceId| id.project == *project;
+        self.dependents(key).next().is_some()
+            || !self.state.broken.is_empty()
+            || self.state.services.iter().any(|(id, wanted)| own(id) && matches!(wanted, Wanted::Frozen(_)))
+            || self.state.works.jobs.keys().any(|id| id.project == *project)
     }
 
     /// These services with everything they need, directly or not: what `apply web` is about.

@@ -64,6 +64,8 @@ pub enum ProblemKind {
     Grammar {
         message: &'static str,
     },
+    /// A dollar where no variable can begin: it stays, as with Compose, and was perhaps meant to be one.
+    Loose,
 }
 
 /// A text after replacement.
@@ -83,7 +85,7 @@ pub fn expand(text: &str, scope: &dyn Scope) -> Expanded {
     let mut expansion = Expansion { scope, replaced: false, problems: Vec::new(), broken: false };
     let mut out = String::with_capacity(text.len());
     expansion.run(text, 0, &mut out, 0, true);
-    let gap = expansion.broken || !expansion.problems.is_empty();
+    let gap = expansion.broken || expansion.problems.iter().any(|found| found.kind != ProblemKind::Loose);
     Expanded { text: out, replaced: expansion.replaced, problems: expansion.problems, gap }
 }
 
@@ -170,6 +172,11 @@ pub fn explain(problem: &Problem, span: Span, text: &str, scope: &dyn Scope) -> 
             Diagnostic::error("bad-variable", span, *message, "not a variable")
                 .help("a literal dollar is written $$")
         }
+        ProblemKind::Loose => {
+            let message = "a dollar that starts no variable stays as it is";
+            Diagnostic::warning("bad-variable", span, message, "not a variable")
+                .help("a literal dollar is written $$")
+        }
     }
 }
 
@@ -212,7 +219,7 @@ impl Expansion<'_> {
         let length = name_length(after, false);
         if length == 0 {
             let end = here + 1 + after.chars().next().map_or(0, char::len_utf8);
-            self.grammar(here, end, "a dollar that starts no variable");
+            self.problems.push(Problem { start: here, end, kind: ProblemKind::Loose });
             out.push('$');
             return 0;
         }

@@ -9,7 +9,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::files::{FLEET, items};
 use super::fleet::Fleet;
 use super::ident::ProjectName;
-use super::interpolate::{self, Lookup, Scope};
+use super::interpolate::{self, Lookup, ProblemKind, Scope};
 use super::node::{Node, Table, Value};
 use super::pauses::Pause;
 use super::snapshot::HostFacts;
@@ -192,7 +192,8 @@ impl<'a> ProjectScope<'a> {
             let span = node.part(problem.start, problem.end);
             self.tell(interpolate::explain(problem, span, &text, asked));
         }
-        let broken = expanded.gap && (self.unset() == Severity::Error || expanded.problems.is_empty());
+        let missing = expanded.problems.iter().any(|problem| problem.kind != ProblemKind::Loose);
+        let broken = expanded.gap && (self.unset() == Severity::Error || !missing);
         if broken { Lookup::Broken } else { Lookup::Set(expanded.text) }
     }
 

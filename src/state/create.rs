@@ -8,7 +8,7 @@ use super::plan::{Creation, Step};
 use super::record::KeptRevision;
 use super::roll::{Roll, Slot, View};
 use super::target;
-use crate::desired::ident::{ServiceId, ServiceName};
+use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
 use crate::desired::spec::{MountSource, NetworkMode, ServiceSpec};
 use std::collections::BTreeMap;
 
@@ -151,7 +151,7 @@ impl<'a> Pass<'a> {
     fn free_name(&self, slot: u32, roll: &Roll<'_>) -> Result<String, Condition> {
         let plain = target::plain_name(self.inputs.id, roll.spec(), slot);
         if let Some(holder) = self.inputs.observed.name_holders.get(&plain) {
-            return Err(conflict(&plain, holder));
+            return Err(conflict(&self.inputs.id.project, &plain, holder));
         }
         let taken =
             |name: &str| self.inputs.observed.containers.iter().any(|container| container.name == name);
@@ -193,14 +193,19 @@ fn inherited(
         .collect()
 }
 
-fn conflict(name: &str, holder: &NameHolder) -> Condition {
+fn conflict(project: &ProjectName, name: &str, holder: &NameHolder) -> Condition {
     let whose = match (&holder.owner, &holder.compose_project) {
         (Some(owner), _) => format!("evenkeel instance `{owner}`"),
         (None, Some(project)) => format!("Compose project `{project}`"),
         (None, None) => "nobody evenkeel knows".to_owned(),
     };
+    let of_compose = holder.compose_project.as_deref().filter(|_| holder.owner.is_none());
+    let adopt = match of_compose == Some(project.as_str()) {
+        true => format!("`evenkeel adopt {project}` takes it over as it runs; else "),
+        false => String::new(),
+    };
     let text = format!(
-        "the name {name} is held by container {}, which belongs to {whose} and is not touched: `docker rename {name} {name}-old` or remove it, or give the service another container_name",
+        "the name {name} is held by container {}, which belongs to {whose} and is not touched: {adopt}`docker rename {name} {name}-old` or remove it, or give the service another container_name",
         holder.id.short()
     );
     Condition::new(ConditionKind::Failed, "NameConflict", text)

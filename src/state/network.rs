@@ -5,6 +5,7 @@ use super::observed::{ContainerId, ObservedNetwork, ObservedService, ObservedVol
 use super::plan::{Cause, Planned, Step};
 use super::time::Timestamp;
 use crate::desired::hash::{network_definition, volume_definition};
+use crate::desired::ident::ProjectName;
 use crate::desired::spec::{NetworkSpec, VolumeSpec};
 use crate::desired::{DesiredState, Paused};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +45,7 @@ pub fn decide_network(
         (None, None) => plan(vec![(Step::CreateNetwork(Box::new(spec.clone())), "it is missing".to_owned())]),
         (None, Some(foreign)) => failed(
             "NameConflict",
-            foreign_text("network", "networks", &spec.name, &spec.key, &foreign.labels),
+            foreign_text("network", &spec.project, &spec.name, &spec.key, &foreign.labels),
         ),
         (Some(network), _)
             if network
@@ -59,6 +60,12 @@ pub fn decide_network(
             None => plan(remake(spec, network)),
         },
     }
+}
+
+/// A network or volume that is not there, and that nothing here needs: as with Compose it is made when something does.
+#[must_use]
+pub fn unused(kind: &str, name: &str) -> ObjectDecision {
+    ready("Unused", format!("{kind} {name} is made when something here uses it"))
 }
 
 fn foreign_member_text(spec: &NetworkSpec, foreign: &ContainerId) -> String {
@@ -126,9 +133,10 @@ pub fn decide_volume(spec: &VolumeSpec, observed: Option<&ObservedVolume>, owner
         Some(_) if spec.external => {
             ready("External", format!("volume {} was made elsewhere and is there", spec.name))
         }
-        Some(volume) if !owned(&volume.labels, owner) => {
-            failed("NameConflict", foreign_text("volume", "volumes", &spec.name, &spec.key, &volume.labels))
-        }
+        Some(volume) if !owned(&volume.labels, owner) => failed(
+            "NameConflict",
+            foreign_text("volume", &spec.project, &spec.name, &spec.key, &volume.labels),
+        ),
         Some(volume)
             if volume
                 .labels
@@ -172,12 +180,12 @@ pub fn foreign(observed: &ObservedService, desired: &DesiredState, owner: &str) 
         let spec = desired.networks.get(name).filter(|spec| !spec.external)?;
         // Names are not unique on old engines: ours may be among several.
         let other = all.iter().all(|network| marked(&network.labels)).then(|| all.first())??;
-        Some((name.clone(), foreign_text("network", "networks", name, &spec.key, &other.labels)))
+        Some((name.clone(), foreign_text("network", &spec.project, name, &spec.key, &other.labels)))
     });
     let volumes = observed.volumes.iter().filter_map(|(name, volume)| {
         let spec = desired.volumes.get(name).filter(|spec| !spec.external)?;
         let other = volume.as_ref().filter(|volume| marked(&volume.labels))?;
-        Some((name.clone(), foreign_text("volume", "volumes", name, &spec.key, &other.labels)))
+        Some((name.clone(), foreign_text("volume", &spec.project, name, &spec.key, &other.labels)))
     });
     networks.chain(volumes).collect()
 }
@@ -188,18 +196,23 @@ fn owned(labels: &std::collections::BTreeMap<String, String>, owner: &str) -> bo
 
 fn foreign_text(
     kind: &str,
-    table: &str,
+    project: &ProjectName,
     name: &str,
     key: &str,
     labels: &std::collections::BTreeMap<String, String>,
 ) -> String {
+    let of_compose = labels.get(label::COMPOSE_PROJECT).filter(|_| !labels.contains_key(label::OWNER));
+    let adopt = match of_compose.is_some_and(|found| found == project.as_str()) {
+        true => format!("`evenkeel adopt {project}` takes over what Compose started; "),
+        false => String::new(),
+    };
     let whose = match (labels.get(label::OWNER), labels.get(label::COMPOSE_PROJECT)) {
         (Some(owner), _) => format!(" by evenkeel instance `{owner}`"),
         (None, Some(project)) => format!(" by Compose project `{project}`"),
         (None, None) => String::new(),
     };
     format!(
-        "{kind} {name} exists and was not made by this evenkeel{}: to use it as it is: [{table}.{key}] external = true, name = \"{name}\"; else choose another name",
+        "{kind} {name} exists and was not made by this evenkeel{}: {adopt}to use it as it is: [{kind}s.{key}] external = true, name = \"{name}\"; else choose another name",
         if whose.is_empty() { String::new() } else { format!(" but{whose}") }
     )
 }

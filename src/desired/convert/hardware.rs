@@ -202,7 +202,9 @@ fn request(reader: &mut Reader<'_, '_>, item: &Field<'_>, gpu: bool) -> Option<D
     if gpu && !capabilities.iter().any(|capability| capability == "gpu") {
         capabilities.push("gpu".to_owned());
     }
-    if capabilities.is_empty() {
+    // A device of a CDI file is named whole.
+    let whole = fields.get("driver").is_some_and(|driver| driver.node.as_str() == Some("cdi"));
+    if capabilities.is_empty() && !whole {
         let message = format!("`{}` has an entry without `capabilities`", item.path);
         let label = "add what the devices must be able to do: capabilities = [\"gpu\"]";
         reader.error("missing-key", item.node, message, label);

@@ -60,9 +60,12 @@ pub(super) fn mounts(reader: &mut Reader<'_, '_>, fields: &Fields<'_>, api_socke
                     None
                 }
             };
-            if let Some((target, mount)) = found
-                && is_free(reader, &mut taken, &target, &item)
-            {
+            let Some((target, mount)) = found else { continue };
+            if all.mounts.get(&target) == Some(&mount) {
+                let message = format!("`{target}` is mounted twice in `{}`, both times the same", item.path);
+                let label = "this line can go";
+                reader.report(Diagnostic::warning("duplicate-mount", item.node.span.clone(), message, label));
+            } else if is_free(reader, &mut taken, &target, &item) {
                 all.mounts.insert(target, mount);
             }
         }

@@ -52,7 +52,7 @@ fn holds(
     // What is no text is reported by the conversion, and so is a variable that is not set.
     let Some(text) = item.as_str() else { return true };
     let expanded = interpolate::expand(text, scope);
-    if expanded.gap || !expanded.problems.is_empty() {
+    if expanded.gap {
         return true;
     }
     match Constraint::parse(&expanded.text, item.span.clone()) {
