@@ -33,7 +33,7 @@ use crate::state::observed::EngineSession;
 use crate::state::plan::{Planned, Step};
 use crate::state::record::Record;
 use crate::state::time::{Mono, Now, Timestamp};
-use crate::state::{lookups, order};
+use crate::state::{lookups, order, target};
 
 /// How far into the future a plan looks. Milliseconds: past every gate.
 const HORIZON_MS: u64 = 2 * 3_600_000;
@@ -254,6 +254,10 @@ struct Trace {
 
 impl Trace {
     fn note(&self, key: Key, planned: &Planned, words: &str) {
+        // When one is due, and what the registry will say, is not the plan's to know: of itself a look changes nothing.
+        if matches!(planned.step, Step::Pull { .. }) && planned.cause.0 == target::LOOK {
+            return;
+        }
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         steps.entry(key).or_default().push((planned.clone(), words.to_owned()));
     }

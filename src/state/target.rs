@@ -174,11 +174,14 @@ pub fn pull_due(
 /// `pull_policy = "always"` in a daemon: at every roll-out, and this often besides (DESIGN.md 7, image check).
 const ALWAYS_EVERY_MS: u64 = 6 * 3_600_000;
 
+/// The cause of a pull that looks whether there is something newer.
+pub const LOOK: &str = "its pull_policy asks for a look at the registry";
+
 fn periodic(last: Option<Mono>, every_ms: u64, settled: bool, now: Mono) -> PullDue {
     // A daemon that just started has not pulled yet; the first round is due one period after its start.
     let due = last.unwrap_or_default().after(every_ms);
     match (settled, now >= due) {
-        (true, true) => PullDue::Now("its pull_policy asks for a look at the registry"),
+        (true, true) => PullDue::Now(LOOK),
         (true, false) => PullDue::At(due),
         (false, _) => PullDue::No,
     }

@@ -261,8 +261,6 @@ async fn applied_and_planned(states: Vec<(String, DesiredState)>) -> (usize, Vec
             .iter()
             .flat_map(|plan| &plan.steps)
             .chain(again.objects.iter().flat_map(|plan| &plan.steps))
-            // A look at the registry that is due changes nothing by itself.
-            .filter(|step| !step.step.starts_with("pull "))
             .map(|step| format!("{} ({})", step.step, step.cause))
             .collect();
         assert!(left.is_empty(), "{name}\n{left:#?}\n{:#?}", report.services);
