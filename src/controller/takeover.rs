@@ -10,6 +10,7 @@ use super::trigger::Key;
 use super::wish::Wish;
 use crate::desired::DesiredState;
 use crate::desired::diagnostic::Diagnostic;
+use crate::desired::provided::UNAVAILABLE;
 use crate::metrics::LoadGauges;
 use crate::metrics::api::DesiredStatus;
 use crate::source::{Published, SourceError, Update};
@@ -99,6 +100,7 @@ fn tell(host: &Host, revision: String, state: &DesiredState, diagnostics: &[Diag
         errors,
         broken_files: state.broken.len(),
         services: state.services.len(),
+        secrets_unavailable: diagnostics.iter().filter(|found| found.slug == UNAVAILABLE).count(),
         at: now.wall,
     });
     for found in diagnostics {

@@ -13,6 +13,9 @@ use super::ident::{ProjectName, ServiceId};
 
 /// Stands for the name of a content that nobody has looked at: `validate` on a machine that has no keys.
 pub const UNOPENED: &str = "unopened";
+/// The slug of what is said when the host cannot give what the files ask for. Nothing is wrong with the file that asks: only who needs it is
+/// left as it is.
+pub const UNAVAILABLE: &str = "secret-unavailable";
 
 /// A spec whose files need a name longer than this is made by nobody of ours.
 const ID_DIGITS: usize = 32;

@@ -105,6 +105,8 @@ pub struct LoadGauges {
     pub broken_files: usize,
     /// Services wanted on this host, frozen ones included.
     pub services: usize,
+    /// Secrets and configs that services here need and that this host does not have or cannot open.
+    pub secrets_unavailable: usize,
     /// When it was loaded.
     pub at: Timestamp,
 }
@@ -135,6 +137,7 @@ pub struct Metrics {
     desired_errors: IntGauge,
     desired_broken_files: IntGauge,
     desired_services: IntGauge,
+    secrets_unavailable: IntGauge,
     desired_last_load: Gauge,
     desired_loads: IntCounterVec,
     image_pulls: IntCounterVec,
@@ -233,6 +236,10 @@ impl Metrics {
                 "Files of the desired state that do not load; their services are left as they are.",
             )?,
             desired_services: r.gauge("evenkeel_desired_services", "Services wanted on this host.")?,
+            secrets_unavailable: r.gauge(
+                "evenkeel_secrets_unavailable",
+                "Secrets and configs that services on this host need and that cannot be had or opened here.",
+            )?,
             desired_last_load: r.float(
                 "evenkeel_desired_last_load_timestamp_seconds",
                 "When the desired state was last read whole, in seconds since 1970.",
@@ -381,6 +388,7 @@ impl Metrics {
         self.desired_errors.set(as_i64(load.errors));
         self.desired_broken_files.set(as_i64(load.broken_files));
         self.desired_services.set(as_i64(load.services));
+        self.secrets_unavailable.set(as_i64(load.secrets_unavailable));
         #[allow(clippy::cast_precision_loss)]
         self.desired_last_load.set(seconds(load.at));
     }

@@ -63,7 +63,13 @@ fn used() -> Metrics {
     metrics.engine_up(true);
     metrics.engine_event();
     metrics.engine_reconnected();
-    metrics.desired_loaded(LoadGauges { errors: 1, broken_files: 1, services: 4, at: Timestamp(1_500) });
+    metrics.desired_loaded(LoadGauges {
+        errors: 1,
+        broken_files: 1,
+        services: 4,
+        secrets_unavailable: 3,
+        at: Timestamp(1_500),
+    });
     metrics.desired_unreadable();
     metrics.desired_readable(true);
     metrics.pulled(Err(Failure::Registry), Duration::from_secs(1));
@@ -307,6 +313,7 @@ fn what_is_told_is_what_is_exported() {
         ("evenkeel_engine_requests_total{operation=\"inspect\",result=\"ok\"}", 1.0),
         ("evenkeel_engine_up", 1.0),
         ("evenkeel_desired_broken_files", 1.0),
+        ("evenkeel_secrets_unavailable", 3.0),
         ("evenkeel_desired_last_load_timestamp_seconds", 1.5),
         ("evenkeel_desired_loads_total{result=\"broken\"}", 1.0),
         ("evenkeel_desired_loads_total{result=\"unreadable\"}", 1.0),

@@ -16,6 +16,7 @@ use crate::desired::fleet::Fleet;
 use crate::desired::ident::{ProjectName, ServiceId};
 use crate::desired::node::Table;
 use crate::desired::position::Positions;
+use crate::desired::provided::UNAVAILABLE;
 use crate::desired::snapshot::{HostFacts, Snapshot};
 use crate::desired::spec::ServiceSpec;
 use crate::desired::toplevel;
@@ -168,7 +169,7 @@ fn whole<'a>(
     positions.fill(&mut state.works.not_run);
     found.sort();
     found.dedup();
-    for told in found.iter().filter(|told| told.is_error() && told.slug != project::UNAVAILABLE) {
+    for told in found.iter().filter(|told| told.is_error() && told.slug != UNAVAILABLE) {
         state.broken.entry(told.primary.span.file.to_string()).or_default().push(told.clone());
     }
     let fleet = state.broken.get(FLEET).cloned().unwrap_or_default();

@@ -28,7 +28,6 @@ use crate::desired::work::Works;
 use crate::desired::work::answers::TAG;
 use crate::desired::{check, dotenv, merge, redact};
 use declared::Names;
-pub(super) use provided::UNAVAILABLE;
 use provided::Users;
 
 /// Errors that may only say that the definition stands in a file that does not load.

@@ -9,12 +9,9 @@ use crate::desired::ident::{ProjectName, ServiceId};
 use crate::desired::interpolate::{self, Lookup, Scope};
 use crate::desired::node::{Node, Value};
 use crate::desired::objects::{Object, Objects};
-use crate::desired::provided::{Ask, Credential, Provided, ProvidedId, ProvidedKind};
+use crate::desired::provided::{Ask, Credential, Provided, ProvidedId, ProvidedKind, UNAVAILABLE};
 use crate::desired::redact;
 use crate::desired::variables::{ObjectScope, ProjectScope};
-
-/// The host cannot give what the files ask for. Nothing is wrong with the file that says so: only who needs it is left as it is.
-pub const UNAVAILABLE: &str = "secret-unavailable";
 
 /// Who uses what.
 pub(super) type Users = BTreeMap<(ProvidedKind, String), BTreeSet<ServiceId>>;
