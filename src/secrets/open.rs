@@ -83,7 +83,11 @@ impl Opener {
                     program = program.env("SOPS_AGE_KEY_FILE", &self.key_file);
                 }
                 let words = ["--decrypt", "--input-type", kind, "--output-type", kind, "/dev/stdin"];
-                words.into_iter().fold(program, |program, word| program.arg(word)).run(sealed.to_vec())
+                let program = words.into_iter().fold(program, |program, word| program.arg(word));
+                program.run(sealed.to_vec()).map_err(|why| match self.check_key() {
+                    Err(missing) if !self.key_file.exists() => format!("{why} ({missing})"),
+                    _ => why,
+                })
             }
         }
     }

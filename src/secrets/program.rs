@@ -102,8 +102,14 @@ impl<'a> Program<'a> {
 /// The first words of a program in one line.
 fn readable(words: &[u8]) -> String {
     let text = String::from_utf8_lossy(words);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines.take(2).collect::<Vec<_>>().join("; ");
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    // sops tells of every key in a list, and why it did not fit in a column.
+    let reasons: Vec<&str> =
+        lines().filter_map(|line| line.strip_prefix("- | ").or_else(|| line.strip_prefix("| "))).collect();
+    let line = match reasons.as_slice() {
+        [] => lines().take(2).collect::<Vec<_>>().join("; "),
+        reasons => reasons.join(" "),
+    };
     let plain: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
     let plain = plain.strip_prefix("age: error: ").unwrap_or(&plain).to_owned();
     if plain.is_empty() { "it did not say why".to_owned() } else { plain }

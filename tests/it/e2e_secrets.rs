@@ -338,6 +338,156 @@ fn encrypted_files_of_the_repository_are_opened_with_the_hosts_key() {
     assert!(doctor.contains("this host has no key at"), "{doctor}");
 }
 
+/// Every kind of file that sops encrypts in parts, and what is in it once it is opened.
+const SOPS_FILES: [(&str, &str, &str); 5] = [
+    ("s.yaml", "password: hunter2\ndb:\n    user: x\n", "password: hunter2\ndb:\n    user: x\n"),
+    ("s.json", "{\"password\": \"hunter2\"}", "{\n\t\"password\": \"hunter2\"\n}\n"),
+    ("s.env", "A=hunter2\nB=two words\n", "A=hunter2\nB=two words\n"),
+    ("s.ini", "[db]\npassword=hunter2\n", "[db]\npassword = hunter2\n"),
+    ("s.key", "hunter2, as it is", "hunter2, as it is"),
+];
+
+#[test]
+fn files_of_the_real_sops_are_opened_with_the_hosts_key() {
+    let Some(mut corner) = Corner::new() else { return };
+    let (Some(age), Some(sops)) = (age::age(), age::sops()) else { return };
+    let path = format!("{}:{}:{}", age.display(), sops.display(), std::env::var("PATH").unwrap());
+    corner.host.environment.push(("PATH".to_owned(), path));
+    let host = &corner.host;
+    let (image, port) = (host.image("1.0", &[], &[]), free_port());
+    let key = host.evenkeel(&["secret", "key"]).expect(0).out.trim().to_owned();
+    let seal = |name: &str, plain: &str, recipient: &str| {
+        let file = host.root().join(name);
+        fs::write(&file, plain).unwrap();
+        let mut command = std::process::Command::new(sops.join("sops"));
+        let output = command.args(["encrypt", "--age", recipient]).arg(file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let sealed = String::from_utf8(output.stdout).unwrap();
+        assert!(!sealed.contains("hunter2"), "{sealed}");
+        host.write(&format!("files/{name}"), &sealed);
+    };
+    let mut text = String::from("[secrets]\n");
+    let names: Vec<String> =
+        SOPS_FILES.iter().map(|(name, ..)| format!("\"{}\"", name.replace('.', "_"))).collect();
+    for (name, plain, _) in SOPS_FILES {
+        seal(name, plain, &key);
+        text.push_str(&format!("{} = {{ sops = \"files/{name}\" }}\n", name.replace('.', "_")));
+    }
+    let text = shows("web", &image, port, &format!("secrets = [{}]", names.join(", "))) + &text;
+    host.write("app.toml", &text);
+    let daemon = host.run();
+    corner.becomes("web", "ready");
+    for (name, _, opened) in SOPS_FILES {
+        reads(port, &format!("/run/secrets/{}", name.replace('.', "_")), opened);
+    }
+    assert!(!host.serving("web").unwrap().json.to_string().contains("hunter2"));
+    let doctor = host.evenkeel(&["doctor"]).out;
+    assert!(doctor.contains("the program `sops`"), "{doctor}");
+    assert_eq!(daemon.metric("evenkeel_secrets_unavailable"), Some(0.0));
+
+    // Encrypted for another host, and damaged on the way: what uses it stays, and it is said why.
+    let before = host.serving("web").unwrap();
+    let stranger = std::process::Command::new(age.join("age-keygen")).output().unwrap();
+    let stranger = String::from_utf8(stranger.stdout).unwrap();
+    let recipient = stranger.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    seal("s.yaml", "password: hunter2-other", recipient);
+    corner.becomes("web", "frozen");
+    let list = host.evenkeel(&["secret", "list"]).expect(0);
+    assert!(list.err.contains("did not match any of the recipients"), "{list:?}");
+    assert_eq!(daemon.metric("evenkeel_secrets_unavailable"), Some(1.0));
+    let sealed = host.desired.join(&host.project).join("files/s.env");
+    let damaged = fs::read_to_string(&sealed).unwrap().replacen("data:", "data:AAAA", 1);
+    host.write("files/s.env", &damaged);
+    wait_for("both are missed", || {
+        (daemon.metric("evenkeel_secrets_unavailable") == Some(2.0)).then_some(())
+    });
+    assert_eq!(host.serving("web").unwrap().started_at(), before.started_at());
+    fs::remove_file(host.state.join("age.key")).unwrap();
+    let list = host.evenkeel(&["secret", "list"]).expect(0);
+    assert!(list.err.contains("this host has no key at"), "{list:?}");
+}
+
+/// Takes a file system away again.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
+}
+
+fn mounts_at(folder: &Path) -> Vec<String> {
+    let all = fs::read_to_string("/proc/self/mounts").unwrap();
+    let at = folder.display().to_string();
+    all.lines().filter(|line| line.split(' ').nth(1) == Some(&at)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_folder_on_a_disk_gets_a_file_system_in_memory() {
+    let Some(mut host) = Host::new() else { return };
+    let folder = host.root().join("on-disk/secrets");
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    let in_memory =
+        std::process::Command::new("stat").args(["--file-system", "--format=%T"]).arg(host.root()).output();
+    let in_memory = String::from_utf8(in_memory.unwrap().stdout).unwrap();
+    if !root || namespace("self") != namespace("1") || in_memory.trim() == "tmpfs" {
+        crate::support::machine::skip(
+            "mounting needs root in the host's own namespace, and a folder on a disk",
+        );
+        return;
+    }
+    host.environment.push(("EVENKEEL_SECRETS_DIR".to_owned(), folder.display().to_string()));
+    let _mounted = Mounted(folder.clone());
+    let corner = Corner { host, memory: tempfile::tempdir().unwrap() };
+    let host = &corner.host;
+    let (image, port) = (host.image("1.0", &[], &[]), free_port());
+    corner.set("token", "hunter2");
+    host.write(
+        "app.toml",
+        &(shows("web", &image, port, "secrets = [\"token\"]") + "[secrets.token]\nexternal = true\n"),
+    );
+    // Looking mounts nothing.
+    let doctor = host.evenkeel(&["doctor"]).out;
+    assert!(doctor.contains("would be on a disk"), "{doctor}");
+    host.evenkeel(&["plan"]).expect(0);
+    assert!(mounts_at(&folder).is_empty());
+
+    let mut daemon = host.run();
+    corner.becomes("web", "ready");
+    reads(port, "/run/secrets/token", "hunter2");
+    let mounts = mounts_at(&folder);
+    assert!(mounts.len() == 1 && mounts[0].starts_with("tmpfs"), "{mounts:?}");
+    for option in ["noexec", "nosuid", "nodev", "mode=700"] {
+        assert!(mounts[0].contains(option), "{option}: {mounts:?}");
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&folder).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    let doctor = host.evenkeel(&["doctor"]).out;
+    assert!(doctor.contains("files of secrets are kept in memory"), "{doctor}");
+
+    // It outlives evenkeel, because containers have it, and is not mounted twice.
+    let before = host.serving("web").unwrap();
+    assert!(daemon.terminate().success());
+    let daemon = host.run();
+    corner.becomes("web", "ready");
+    assert_eq!(host.serving("web").unwrap().started_at(), before.started_at());
+    assert_eq!(mounts_at(&folder).len(), 1);
+    drop(daemon);
+
+    // After a reboot there is the folder on the disk, and nothing in it.
+    docker(&["stop", "--time", "1", &host.name("web")]);
+    let gone = std::process::Command::new("umount").arg(&folder).output().unwrap();
+    assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing was ever written to the disk");
+    let _daemon = host.run();
+    wait_for("it runs again", || host.serving("web"));
+    corner.becomes("web", "ready");
+    reads(port, "/run/secrets/token", "hunter2");
+    assert_eq!(host.serving("web").unwrap().id, before.id, "the same container");
+    assert_eq!(mounts_at(&folder).len(), 1);
+}
+
 #[test]
 fn secrets_of_the_host_are_set_shown_and_taken_away() {
     let corner = {

@@ -1,4 +1,4 @@
-//! `age` and a stand-in for `sops`, in a folder for PATH.
+//! `age`, `sops` and a stand-in for it, in folders for PATH.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +14,17 @@ pub fn age() -> Option<PathBuf> {
         return None;
     }
     Some(project.join("target/age/usr/bin"))
+}
+
+/// The folder with the real `sops`; `None` where it cannot be had.
+pub fn sops() -> Option<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fetched = Command::new(project.join("scripts/sops.sh")).output().unwrap();
+    if !fetched.status.success() {
+        super::machine::skip(&format!("no sops: {}", String::from_utf8_lossy(&fetched.stderr)));
+        return None;
+    }
+    Some(project.join("target/sops/bin"))
 }
 
 /// A `sops` that takes the calls of the real one and no others: it opens what [`sops_sealed`] made, when it is given the key.
