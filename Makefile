@@ -29,6 +29,7 @@ prove:
 	@scripts/setup.sh --tools --tests
 	@scripts/setup.sh --engine
 	PROVE=full RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --test chaos -- --nocapture
+	PROVE=full cargo test --locked --test it e2e_move_in::every -- --nocapture
 	EXPLORE="$${EXPLORE:-1/1/1/1/1/1/0}" scripts/prove.sh prove -- --nocapture converge::a_
 	EXPLORE="1/1/1/0/0/1/1 2/1/1/0/0/0/1" EXPLORE_ONLY="first, restart always" scripts/prove.sh prove -- --nocapture converge::a_
 	EXPLORE=1/1/1/0/0/0/0 scripts/prove.sh prove -- --nocapture converge::three converge::two

@@ -28,6 +28,7 @@ mod e2e_git;
 mod e2e_hooks;
 mod e2e_images;
 mod e2e_jobs;
+mod e2e_move_in;
 mod e2e_objects;
 mod e2e_probe;
 mod e2e_prometheus;

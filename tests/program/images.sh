@@ -4,6 +4,9 @@
 #   images.sh program PATH              compile the program to PATH (only when it changed)
 #   images.sh image REF [NAME=VALUE]... [-- COMMAND...]
 #                                       one image: environment, and the command (default: serve)
+#   images.sh stand-in REF [NAME=VALUE]... [-- LINK...]
+#                                       one that stands in for others: whatever it is told to run (a path below /, or a name in PATH)
+#                                       runs, and USERS (environment) are known in it
 #   images.sh example                   the images of the example in desired/: evenkeel-example/web:{1.0,1.1,broken,sick}
 #
 # LABEL (environment): a label `key=value` put on the image, so that a test's images can be found again.
@@ -73,6 +76,37 @@ image() {
     tar -C "$(dirname "$binary")" --owner=0 --group=0 -c program | docker import "${arguments[@]}" - "$reference" >/dev/null
 }
 
+stand_in() {
+    local reference=$1 binary=$cache/program root name arguments=() number=1000
+    shift
+    compile "$binary"
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        arguments+=(--change "ENV ${1%%=*}=$(quoted_env "${1#*=}")")
+        shift
+    done
+    [ $# -gt 0 ] && shift
+    [ -z "${LABEL:-}" ] || arguments+=(--change "LABEL ${LABEL%%=*}=$(quoted "${LABEL#*=}")")
+    root=$(mktemp -d)
+    mkdir -p "$root"/{bin,etc,tmp}
+    cp "$binary" "$root/program"
+    ln -s /program "$root/stand-in"
+    for name in "$@"; do
+        case $name in */*) ;; *) name=/bin/$name ;; esac
+        mkdir -p "$root/${name%/*}"
+        [ -e "$root/$name" ] || [ -L "$root/$name" ] || ln -s /program "$root/$name"
+    done
+    printf 'root:x:0:0::/:/bin/sh\n' >"$root/etc/passwd"
+    printf 'root:x:0:\n' >"$root/etc/group"
+    for name in ${USERS:-}; do
+        printf '%s:x:%s:%s::/:/bin/sh\n' "$name" $number $number >>"$root/etc/passwd"
+        printf '%s:x:%s:\n' "$name" $number >>"$root/etc/group"
+        number=$((number + 1))
+    done
+    tar -C "$root" --owner=0 --group=0 -c . |
+        docker import "${arguments[@]}" --change 'ENV PATH=/bin' --change 'ENTRYPOINT ["/stand-in"]' - "$reference" >/dev/null
+    rm -rf "$root"
+}
+
 case ${1:-} in
     program)
         compile "$2"
@@ -80,6 +114,10 @@ case ${1:-} in
     image)
         shift
         image "$@"
+        ;;
+    stand-in)
+        shift
+        stand_in "$@"
         ;;
     example)
         name=${EXAMPLE_IMAGE:-evenkeel-example/web}
@@ -91,7 +129,7 @@ case ${1:-} in
         image "$name:sick" VERSION=sick NEVER_HEALTHY=1
         ;;
     *)
-        sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+        sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
         exit 64
         ;;
 esac

@@ -15,6 +15,9 @@
 //! program ok                 exit 0 at once
 //! ```
 //!
+//! Called by any other name (a link to it in the image) it stands in for a program that is not there: the main process of a container
+//! runs until it is told to stop, or ends well at once with STAND_IN_ENDS=1; any other, such as a health check, ends well at once.
+//!
 //! Environment of `serve` (times in milliseconds):
 //! PORT (8080), TEXT and VERSION (shown on `/`), START_DELAY_MS, EXIT_AFTER_MS with EXIT_CODE (1), NEVER_HEALTHY=1,
 //! HEALTHY_AFTER_MS, UNHEALTHY_AFTER_MS, IGNORE_TERM=1, TERM_DELAY_MS, ALLOC_MB, COUNT_FILE (a file that counts the starts, shown on `/`),
@@ -42,7 +45,11 @@ extern "C" {
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
+const SIGUSR1: i32 = 10;
+const SIGUSR2: i32 = 12;
 const SIGTERM: i32 = 15;
+const SIGWINCH: i32 = 28;
 const IGNORE: usize = 1;
 
 static TERM_DELAY_MS: AtomicU64 = AtomicU64::new(0);
@@ -72,6 +79,10 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // As PID 1 a signal without a handler is ignored by the kernel, so every long-running command sets one.
     obey_signals();
+    let called = env::args().next().unwrap_or_default();
+    if !called.is_empty() && Path::new(&called).file_name().is_none_or(|name| name != "program") {
+        stand_in(&called);
+    }
     match words.as_slice() {
         [] | ["serve"] => serve(),
         ["check"] => check(&format!("http://127.0.0.1:{}/healthz", port())),
@@ -100,6 +111,24 @@ fn main() {
         }
         ["ok"] => println!("told to succeed"),
         other => fail(&format!("unknown command: {}", other.join(" "))),
+    }
+}
+
+/// What is executed in a running container has a parent outside of it; so has the main process, but that is the first there is,
+/// unless it shares processes with others, and then the image's entrypoint tells it.
+fn stand_in(called: &str) -> ! {
+    let is_main = std::process::id() == 1 || std::os::unix::process::parent_id() != 0 || called == "/stand-in";
+    if !is_main || is_set("STAND_IN_ENDS") {
+        exit(0)
+    }
+    unsafe {
+        for number in [SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH].into_iter().chain(34..=64) {
+            signal(number, on_term as *const () as usize);
+        }
+    }
+    println!("standing in for {called}");
+    loop {
+        thread::park();
     }
 }
 

@@ -23,17 +23,7 @@ pub struct Compose {
 impl Compose {
     /// `None` where it cannot be had; that is said.
     pub fn new(version: Version, project: &str, folder: &Path) -> Option<Self> {
-        let program = match version {
-            Version::One => one(),
-            Version::Two => two(),
-        };
-        let Some(program) = program else {
-            machine::skip(&format!(
-                "docker compose, version {version:?}, cannot be had here: nothing was adopted from it"
-            ));
-            return None;
-        };
-        Some(Self { program, project: project.to_owned(), folder: folder.to_owned() })
+        Some(Self { program: program(version)?, project: project.to_owned(), folder: folder.to_owned() })
     }
 
     /// What it printed. A failure is the test's failure.
@@ -66,6 +56,20 @@ impl Drop for Compose {
         aim(&mut command);
         let _best_effort = command.status();
     }
+}
+
+/// Where it is; `None` where it cannot be had, and that is said.
+pub fn program(version: Version) -> Option<PathBuf> {
+    let program = match version {
+        Version::One => one(),
+        Version::Two => two(),
+    };
+    if program.is_none() {
+        machine::skip(&format!(
+            "docker compose, version {version:?}, cannot be had here: nothing was adopted from it"
+        ));
+    }
+    program
 }
 
 fn two() -> Option<PathBuf> {

@@ -15,9 +15,11 @@ pub mod forge;
 pub mod forward;
 pub mod host;
 pub mod machine;
+pub mod moving;
 pub mod private_engine;
 pub mod registry;
 pub mod repository;
+pub mod stand_in;
 pub mod tls;
 pub mod wait;
 

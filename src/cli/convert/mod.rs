@@ -187,7 +187,7 @@ impl Conversion {
         for output in &mut self.outcome.outputs {
             let folder = output.to.parent().unwrap_or(Path::new("/")).to_owned();
             output.converted.references(&mut |reference| {
-                if reference.purpose == Use::Read {
+                if matches!(reference.purpose, Use::Read | Use::Content) {
                     let file = find::clean(&folder.join(reference.path.as_str()));
                     let source = self
                         .outcome

@@ -1,6 +1,7 @@
 //! The containers of a project: which are whose, and what becomes of each service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Deed, unavailable};
 use crate::controller::host::Host;
@@ -8,6 +9,8 @@ use crate::controller::records::Changed;
 use crate::controller::wish::Wish;
 use crate::desired::hash::SpecHash;
 use crate::desired::ident::{ProjectName, ServiceId, ServiceName};
+use crate::desired::work::ImageSource;
+use crate::desired::work::answers::{Answer, NOT_CHOSEN, with_image};
 use crate::desired::{Revision, Wanted};
 use crate::engine::ContainerFilter;
 use crate::metrics::adoption::{AdoptRequest, AdoptedContainer, ServiceAdoption};
@@ -31,12 +34,45 @@ pub(super) async fn examine(
         None => format!("Compose project {project}"),
     };
     for (id, rows) in &services {
-        let Some(Wanted::Run(wanted)) = wish.state.services.get(id) else { continue };
-        service(host, wanted, id, rows, (request.replace, &from), deed).await?;
+        let Some(wanted) = wanted(host, wish, id, rows).await? else { continue };
+        service(host, &wanted, id, rows, (request.replace, &from), deed).await?;
     }
     deed.register.services.retain(|id| !services.contains_key(id));
     deed.register.projects.remove(project);
     Ok(())
+}
+
+/// What the files want. Where they say how an image is made or chosen, and that was not done here yet, the image that runs is it:
+/// the first that is made here comes after it, as any newer one.
+async fn wanted(
+    host: &Host,
+    wish: &Wish,
+    id: &ServiceId,
+    rows: &[ContainerSummary],
+) -> Result<Option<Arc<Revision>>, ApiError> {
+    if let Some(Wanted::Run(wanted)) = wish.state.services.get(id) {
+        return Ok(Some(Arc::clone(wanted)));
+    }
+    let (Some(chosen), Some(row)) = (wish.state.works.chosen.get(id), rows.first()) else { return Ok(None) };
+    let labels = provisional(host, id, &Revision::of(chosen.spec.clone()), &row.image);
+    let container = host.engine.inspect_as(&row.id, &labels).await.map_err(|error| unavailable(&error))?;
+    let Some(image) = container.and_then(|container| container.baked).map(|baked| baked.image.clone()) else {
+        return Ok(None);
+    };
+    let (repository, tag) = match image.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag.to_owned()),
+        _ => (image.as_str(), "latest".to_owned()),
+    };
+    let made = !matches!(chosen.image, ImageSource::Policy(_));
+    if !made && repository != chosen.spec.container.image {
+        let text = format!(
+            "{id} runs {image}, and its image_policy chooses among tags of {}: bring one of them to run first",
+            chosen.spec.container.image
+        );
+        return Err(ApiError::new(ApiErrorKind::Conflict, text));
+    }
+    let answer = Answer { image, tag, local: made };
+    Ok(Some(Arc::new(Revision::of(with_image(&chosen.spec, &answer)))))
 }
 
 async fn rows(
@@ -58,6 +94,24 @@ async fn rows(
         }
     }
     Ok(rows)
+}
+
+/// Everything is known of it, but at most its image.
+fn is_known(wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Run(_) => true,
+        Wanted::Frozen(why) => why.iter().all(|told| told.slug == NOT_CHOSEN),
+    }
+}
+
+fn why(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Run(_) => String::new(),
+        Wanted::Frozen(why) => {
+            let first = why.iter().find(|told| told.is_error()).or(why.first());
+            first.map(|found| found.headline()).unwrap_or_default()
+        }
+    }
 }
 
 /// By service, in the order of Compose's numbers. What is left alone is noted.
@@ -96,13 +150,12 @@ fn sorted(
                 .push(format!("{name} is a one-off container (`docker compose run`): left alone"));
         } else {
             match wish.state.services.get(&id) {
-                Some(Wanted::Run(_)) => {
+                Some(wanted) if is_known(wanted) => {
                     let number = said(label::COMPOSE_NUMBER).parse().unwrap_or(u64::MAX);
                     services.entry(id).or_default().push((number, row));
                 }
-                Some(Wanted::Frozen(why)) => {
-                    let why = why.first().map(|found| found.headline()).unwrap_or_default();
-                    let text = format!("{id} does not load, so it cannot be adopted: {why}");
+                Some(wanted) => {
+                    let text = format!("{id} does not load, so it cannot be adopted: {}", why(wanted));
                     return Err(ApiError::new(ApiErrorKind::Conflict, text));
                 }
                 None => {
@@ -154,7 +207,7 @@ fn no_files(project: &ProjectName, rows: &[ContainerSummary]) -> String {
     let files = rows.iter().find_map(|row| row.labels.get(label::COMPOSE_FILES));
     let from = files.map_or("compose.yaml", |files| files.split(',').next().unwrap_or(files));
     format!(
-        "{} containers run as Compose project `{project}`, and no file here defines it: write its services down first: `evenkeel convert {from} -o {project}` in the directory of the desired state",
+        "{} containers run as Compose project `{project}`, and no file here defines it: write its services down first: `evenkeel convert {from} -o . --name {project}` in the directory of the desired state",
         rows.len()
     )
 }
