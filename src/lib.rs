@@ -11,6 +11,7 @@
 //! ```
 //! `desired` and `state` are pure; everything else is a thin shell that feeds them and does what they say.
 
+pub mod artifacts;
 mod child;
 pub mod cli;
 pub mod config;

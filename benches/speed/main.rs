@@ -5,6 +5,7 @@
 // Figures for people: what is lost in a float is less than what is shown.
 #![allow(clippy::cast_precision_loss)]
 
+mod artifacts;
 mod compose;
 mod daemon;
 mod events;
@@ -27,7 +28,7 @@ use std::time::Instant;
 
 use compose::Compose;
 
-const SECTIONS: [&str; 4] = ["replace", "fleet", "load", "sync"];
+const SECTIONS: [&str; 5] = ["replace", "fleet", "load", "sync", "artifacts"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -50,6 +51,7 @@ fn main() {
             "replace" => vec![replace::run(rounds(12), compose.as_ref())],
             "fleet" => fleet::run(rounds(3), compose.as_ref()),
             "sync" => vec![sync::run(rounds(15))],
+            "artifacts" => vec![artifacts::run(rounds(7))],
             _ => vec![load::run(rounds(5))],
         };
         for shown in sections.iter().map(report::Section::markdown) {

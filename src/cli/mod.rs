@@ -3,6 +3,7 @@
 mod adopt;
 mod alone;
 mod apply;
+mod artifacts;
 mod assemble;
 mod build;
 mod completions;
@@ -127,6 +128,8 @@ pub enum Commands {
     Adopt(adopt::AdoptArgs),
     /// Give a service or a project back: it runs on, and evenkeel leaves it alone
     Disown(disown::DisownArgs),
+    /// Show the files that are kept in place on the host, and go back to earlier ones
+    Artifacts(artifacts::ArtifactsArgs),
     /// Remove a service: containers, record and, when named, its volumes, images and definition
     Rm(rm::RmArgs),
     /// Remove what nobody needs any more: superseded images, leftovers of builds, stopped containers of ours
@@ -176,6 +179,7 @@ pub fn run(cli: &Cli) -> i32 {
         Commands::Approve(args) => order::approve(flags, args),
         Commands::Adopt(args) => adopt::run(flags, args),
         Commands::Disown(args) => disown::run(flags, args),
+        Commands::Artifacts(args) => artifacts::run(flags, args),
         Commands::Rm(args) => rm::run(flags, args),
         Commands::Prune(args) => prune::run(flags, args),
         Commands::Logs(args) => logs::run(flags, args),

@@ -7,8 +7,9 @@ use clap::Args;
 use super::context::{block_on, client_failed, settings};
 use super::service::pick;
 use super::show::{one_line, word};
-use super::{alone, code, out};
+use super::{alone, artifacts, code, out};
 use crate::config::{Flags, Settings, duration};
+use crate::controller::works::artifacts::Verb;
 use crate::desired::ident::ServiceId;
 use crate::metrics::api::{Accepted, Command};
 use crate::metrics::client::Client;
@@ -43,7 +44,7 @@ Examples:
 
 It stays there until the desired state of the service changes or it is released.")]
 pub struct RollbackArgs {
-    /// `project/service`, or `service` where that is clear
+    /// `project/service`, or `service` where that is clear; `artifacts.NAME` means files on the host
     service: String,
     /// Number or start of the id of a kept revision [default: the last good one before this]
     #[arg(long, value_name = "REVISION")]
@@ -119,6 +120,9 @@ pub struct ApproveArgs {
 }
 
 pub(super) fn rollback(flags: &Flags, args: &RollbackArgs) -> i32 {
+    if let Some(artifact) = artifacts::named(&args.service) {
+        return artifacts::order(flags, &artifact, Verb::Rollback, args.to.clone(), args.waiting.json);
+    }
     let command = Command::Rollback { to: args.to.clone() };
     order(flags, &args.service, &command, Some(&args.waiting), args.waiting.json)
 }

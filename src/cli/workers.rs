@@ -7,6 +7,7 @@ use super::run::EngineKind;
 use super::{assemble, build};
 use crate::config::Settings;
 use crate::config::sources::Source;
+use crate::controller::works::artifacts::ArtifactWorker;
 use crate::controller::works::builds::Builds;
 use crate::controller::works::disk::{DiskWorker, Ground};
 use crate::controller::works::images::{Images, Recorder};
@@ -38,6 +39,7 @@ pub(super) fn all(
     // A simulated engine has no disk. Why there is no line to a real one the engine itself has told.
     if let (EngineKind::Docker, Ok(ground)) = (kind, ground(settings, book)) {
         workers.push(DiskWorker::new(ground));
+        workers.extend(artifacts(settings, book).ok().map(|worker| worker as Arc<dyn Worker>));
     }
     // An engine in memory has no builder.
     if kind == EngineKind::Docker {
@@ -85,6 +87,16 @@ fn jobs(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Arc<dyn Work
     };
     let wait = wait.map(|engine| Arc::new(engine) as Arc<dyn Wait>);
     Arc::new(Jobs::new(Arc::clone(book), wait, jiff::tz::TimeZone::system()))
+}
+
+/// Files that are kept in place on this host.
+///
+/// # Errors
+/// A sentence: the engine's address cannot be used.
+pub(super) fn artifacts(settings: &Settings, book: &Arc<Book>) -> Result<Arc<ArtifactWorker>, String> {
+    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
+    let engine = Arc::new(engine.map_err(|error| error.to_string())?);
+    Ok(ArtifactWorker::new(engine, Arc::clone(book)))
 }
 
 /// What pruning and removing need.

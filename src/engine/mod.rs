@@ -4,6 +4,7 @@
 pub mod adopted;
 pub mod build;
 pub mod convert;
+pub mod copy;
 pub mod disk;
 pub mod docker;
 pub mod error;

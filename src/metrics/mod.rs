@@ -6,6 +6,7 @@
 
 pub mod adoption;
 pub mod api;
+mod artifacts;
 mod builds;
 pub mod client;
 mod disk;
@@ -28,6 +29,7 @@ use thiserror::Error;
 use crate::desired::work::answers::Asker;
 use crate::state::plan::Failure;
 use crate::state::time::Timestamp;
+use artifacts::ArtifactSeries;
 use builds::BuildSeries;
 use disk::DiskSeries;
 use jobs::JobSeries;
@@ -128,6 +130,7 @@ pub struct Metrics {
     jobs: JobSeries,
     disk: DiskSeries,
     images: images::ImageSeries,
+    artifacts: ArtifactSeries,
     rollout_duration: HistogramVec,
     engine_requests: IntCounterVec,
     engine_duration: HistogramVec,
@@ -203,6 +206,7 @@ impl Metrics {
             jobs: JobSeries::register(&r)?,
             disk: DiskSeries::register(&r)?,
             images: images::ImageSeries::register(&r)?,
+            artifacts: ArtifactSeries::register(&r)?,
             rollout_duration: r.histograms(
                 "evenkeel_rollout_duration_seconds",
                 "From the first act of a rollout to its end, by update order and outcome.",
@@ -447,6 +451,27 @@ impl Metrics {
     /// A job is gone.
     pub fn forget_job(&self, id: &crate::desired::work::WorkId) {
         self.jobs.forget(id);
+    }
+
+    /// Everything about one artifact that is true now.
+    pub fn artifact(
+        &self,
+        id: &crate::desired::work::WorkId,
+        current: Option<&str>,
+        since: Option<Timestamp>,
+        condition: &str,
+    ) {
+        self.artifacts.set(id, current, since, condition);
+    }
+
+    /// Files were put in place, or were not.
+    pub fn artifact_swapped(&self, id: &crate::desired::work::WorkId, result: &str) {
+        self.artifacts.swapped(id, result);
+    }
+
+    /// The artifact is gone: so are its series.
+    pub fn forget_artifact(&self, id: &crate::desired::work::WorkId) {
+        self.artifacts.forget(id);
     }
 
     /// The room where the engine keeps its files.

@@ -3,6 +3,7 @@
 //! (`FUZZ_TARGET=load FUZZ_FILE=path scripts/prove.sh prove one_file`).
 
 mod answers;
+mod archives;
 mod compose;
 mod database;
 mod events;
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "compose", check: compose::check, short_run: 4_000 },
     Target { name: "format", check: format::check, short_run: 6_000 },
     Target { name: "works", check: works::check, short_run: 6_000 },
+    Target { name: "archives", check: archives::check, short_run: 4_000 },
     Target { name: "settings", check: settings::check, short_run: 30_000 },
 ];
 

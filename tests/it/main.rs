@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adopted;
+mod artifacts;
 mod attributes;
 mod ci;
 mod cli;
@@ -16,6 +17,7 @@ mod differences;
 mod documents;
 mod e2e_adopt;
 mod e2e_alone;
+mod e2e_artifacts;
 mod e2e_builds;
 mod e2e_commands;
 mod e2e_disk;

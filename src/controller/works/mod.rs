@@ -2,6 +2,7 @@
 //! daemon's, which hears of every new desired state and of operators' words. What a worker finds out about images goes into the
 //! [`Book`], which wakes the daemon; nothing of a service is decided here.
 
+pub mod artifacts;
 mod book;
 pub mod builds;
 pub mod disk;

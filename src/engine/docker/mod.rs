@@ -12,6 +12,7 @@
 mod build;
 mod buildx;
 pub mod connect;
+mod copy;
 mod create;
 mod disk;
 mod exec;

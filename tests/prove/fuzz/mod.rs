@@ -79,6 +79,7 @@ targets! {
     no_compose_file_becomes_anything_but_toml "compose",
     layout_changes_no_meaning "format",
     no_schedule_range_or_job_is_taken_for_another "works",
+    no_archive_makes_or_leads_to_anything_outside "archives",
     settings_are_sane_or_say_what_is_wrong "settings",
 }
 
