@@ -24,6 +24,8 @@ pub struct Look {
     pub mode: Option<u32>,
 }
 
+/// An archive ends with two blocks of zeros.
+const BLOCK: usize = 512;
 /// Bits that an image must not bring onto the host: whoever runs the file would be somebody else.
 const PLAIN: u32 = 0o777;
 
@@ -43,7 +45,8 @@ pub fn unpack(
     let refused = |why: String| Fault::Refused(format!("the archive of {source} is refused: {why}"));
     let mut gate = Gate::new(source, limits);
     let mut work = Work { root, look, folders: BTreeMap::new(), made: Vec::new() };
-    let mut archive = Archive::new(archive);
+    let mut zeros = 0;
+    let mut archive = Archive::new(Ends { archive, zeros: &mut zeros });
     let read = |error: io::Error| Fault::Io { what: format!("read the archive of {source}"), error };
     for entry in archive.entries().map_err(read)? {
         let mut entry = entry.map_err(read)?;
@@ -59,10 +62,16 @@ pub fn unpack(
             EntryType::XGlobalHeader => continue,
             _ => Kind::Other,
         };
+        let size = entry.size();
         let make = gate.admit(&path, kind).map_err(refused)?;
         let mode = entry.header().mode().unwrap_or(0o755) & PLAIN;
         let modified = entry.header().mtime().unwrap_or_default();
-        work.make(make, mode, modified, &mut entry)?;
+        work.make(make, (mode, modified, size), &mut entry)?;
+    }
+    drop(archive);
+    // A line that breaks between two files would look like the end of it.
+    if zeros < BLOCK {
+        return Err(read(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends early")));
     }
     gate.finish().map_err(refused)?;
     let missing: Vec<&str> = require.iter().map(String::as_str).filter(|path| !gate.has(path)).collect();
@@ -70,6 +79,22 @@ pub fn unpack(
         return Err(Fault::Refused(format!("{source} lacks what it must have: {}", missing.join(", "))));
     }
     work.finish()
+}
+
+/// Counts the zeros that an archive ends with.
+struct Ends<'z, R> {
+    archive: R,
+    zeros: &'z mut usize,
+}
+
+impl<R: Read> Read for Ends<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let size = self.archive.read(into)?;
+        let piece = into.get(..size).unwrap_or_default();
+        let trailing = piece.iter().rev().take_while(|byte| **byte == 0).count();
+        *self.zeros = if trailing == size { *self.zeros + size } else { trailing };
+        Ok(size)
+    }
 }
 
 struct Work<'a> {
@@ -82,7 +107,9 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn make(&mut self, make: Make, mode: u32, modified: u64, content: &mut impl Read) -> Result<()> {
+    /// `says`: mode, time and size, as the archive says them.
+    fn make(&mut self, make: Make, says: (u32, u64, u64), content: &mut impl Read) -> Result<()> {
+        let (mode, modified, size) = says;
         match make {
             Make::Folder(path) => {
                 self.folder(&path)?;
@@ -91,7 +118,7 @@ impl Work<'_> {
             }
             Make::File(path) => {
                 self.above(&path)?;
-                self.file(&path, mode, modified, content)
+                self.file(&path, (mode, modified, size), content)
             }
             Make::Symlink { at, target } => {
                 self.above(&at)?;
@@ -134,7 +161,8 @@ impl Work<'_> {
         fs::DirBuilder::new().mode(0o700).create(&full).map_err(Fault::io("make the folder", &full))
     }
 
-    fn file(&mut self, path: &Path, mode: u32, modified: u64, content: &mut impl Read) -> Result<()> {
+    fn file(&mut self, path: &Path, says: (u32, u64, u64), content: &mut impl Read) -> Result<()> {
+        let (mode, modified, size) = says;
         let full = if path.as_os_str().is_empty() { self.root.to_owned() } else { self.root.join(path) };
         let mut file = OpenOptions::new()
             .write(true)
@@ -143,7 +171,11 @@ impl Work<'_> {
             .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default())
             .open(&full)
             .map_err(Fault::io("make the file", &full))?;
-        io::copy(content, &mut file).map_err(Fault::io("write", &full))?;
+        let written = io::copy(content, &mut file).map_err(Fault::io("write", &full))?;
+        if written != size {
+            let early = io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends early");
+            return Err(Fault::io("write", &full)(early));
+        }
         file.flush().map_err(Fault::io("write", &full))?;
         self.own(&full)?;
         let mode = self.look.mode.unwrap_or(mode) & PLAIN;

@@ -39,14 +39,14 @@ fn image(host: &Host, tag: &str, files: &[(&str, &[u8])]) -> String {
     reference
 }
 
-fn row(host: &Host) -> serde_json::Value {
-    host.evenkeel(&["artifacts", "--json"]).json()[0].clone()
+/// `None`: the daemon does not answer yet.
+fn row(host: &Host) -> Option<serde_json::Value> {
+    let told: serde_json::Value = serde_json::from_str(&host.evenkeel(&["artifacts", "--json"]).out).ok()?;
+    told.get(0).cloned()
 }
 
 fn condition(host: &Host, wanted: &str) -> serde_json::Value {
-    wait_for(&format!("the artifact is {wanted}"), || {
-        Some(row(host)).filter(|row| row["condition"] == wanted)
-    })
+    wait_for(&format!("the artifact is {wanted}"), || row(host).filter(|row| row["condition"] == wanted))
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn used() -> Metrics {
     metrics.disk_space(Space { free: 10, total: 20 }, true);
     metrics.pruned("image", 2);
     let docs = WorkId::new("shop", "docs").unwrap();
-    metrics.artifact(&docs, Some("aaaaaaaaaaaa"), Some(Timestamp(1_500)), "ready");
+    metrics.artifact(&docs, Some("0123456789ab"), Some(Timestamp(1_500)), "ready");
     metrics.artifact_swapped(&docs, "switched");
     let commit =
         Commit { id: "1a2b3c4d".to_owned(), author: "Ada".to_owned(), subject: "Use 1.28".to_owned(), at: 0 };
