@@ -111,8 +111,11 @@ fn what_is_pushed_runs_and_what_fails_is_put_back_and_not_taken_again() {
     // The same tag, another image.
     let moved = scene.push("1.3", "1.3-again", &[], &[]);
     serves(port, "1.3-again");
+    let pinned = format!("{}:1.3@{moved}", scene.image());
+    wait_for("it has the name, and runs by its digest", || {
+        host.serving("web").filter(|seen| seen.image() == pinned)
+    });
     becomes(host, "web", "ready");
-    assert_eq!(host.serving("web").unwrap().image(), format!("{}:1.3@{moved}", scene.image()));
 
     let series =
         format!("evenkeel_image_check_last_success_timestamp_seconds{{service=\"{}\"}}", host.id("web"));

@@ -39,7 +39,7 @@ impl Images {
                     .and_then(|group| group.followers.iter().find(|other| other.asker == follower.asker));
                 let another =
                     known.is_some() && same.is_none_or(|same| !same.policy.picks_as(&follower.policy));
-                let new = inner.memory.followed.get(&follower.asker).is_none();
+                let new = !inner.memory.followed.contains_key(&follower.asker);
                 unanswered || another || new
             });
             let every = timing::every(followers.iter().map(|follower| follower.policy.every_ms));
