@@ -246,7 +246,9 @@ fn what_overlaps_is_refused_queued_or_replaced_or_runs_beside() {
 
 #[test]
 fn a_command_runs_within_a_service_and_a_job_gets_networks_and_secrets() {
-    let Some(host) = Host::new() else { return };
+    let Some(mut host) = Host::new() else { return };
+    let memory = tempfile::Builder::new().prefix("evenkeel-test-").tempdir_in("/dev/shm").unwrap();
+    host.environment.push(("EVENKEEL_SECRETS_DIR".to_owned(), memory.path().display().to_string()));
     let image = host.image("1.0", &[("TEXT", "from db")], &[]);
     let service = plain("db", &image, &mounted(&host));
     host.write("db.toml", &service);
@@ -276,9 +278,7 @@ fn a_command_runs_within_a_service_and_a_job_gets_networks_and_secrets() {
 
 #[test]
 fn a_run_is_neither_lost_nor_doubled_though_evenkeel_is_killed_at_any_moment_of_it() {
-    let Some(mut host) = Host::new() else { return };
-    let memory = tempfile::Builder::new().prefix("evenkeel-test-").tempdir_in("/dev/shm").unwrap();
-    host.environment.push(("EVENKEEL_SECRETS_DIR".to_owned(), memory.path().display().to_string()));
+    let Some(host) = Host::new() else { return };
     let image = host.image("1.0", &[], &[]);
     host.write(
         "jobs.toml",
