@@ -73,6 +73,9 @@ impl SourcesLoader {
             state.works.sources =
                 state.projects.iter().map(|project| (project.clone(), part.name.clone())).collect();
             let mut pins = BTreeSet::new();
+            if let Some(tree) = part.tree.as_deref() {
+                pins.extend(state.works.pin(tree, &part.root));
+            }
             for (id, wanted) in &mut state.services {
                 self.settle(part, &prefix, id, wanted, &mut pins, &mut settled);
                 if let Wanted::Frozen(why) = wanted {

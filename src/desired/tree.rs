@@ -153,6 +153,21 @@ impl Tree {
         Ok(pinned)
     }
 
+    /// A folder as the context of a build: what has to be on the disk, where it is then, and the newest commit that touched it. Its links are
+    /// kept as they are, wherever they lead.
+    pub(super) fn context(&self, place: &str) -> Option<(Pin, String, Option<String>)> {
+        let Led::Folder(folder) = self.follow(place) else { return None };
+        let skip = if folder.is_empty() { 0 } else { folder.len() + 1 };
+        let own = self.range(&folder).filter(|(_, blob)| blob.kind != BlobKind::Submodule);
+        let files: Vec<(String, RelPath)> = own
+            .map(|(path, _)| (path.as_str().get(skip..).unwrap_or_default().to_owned(), path.clone()))
+            .collect();
+        let commit = self.last_touched(files.iter().map(|(_, path)| path.as_str()));
+        let commit = commit.map(|commit| commit.id.clone());
+        let (pin, bound) = self.copied(files, place);
+        Some((pin, bound.path, commit))
+    }
+
     /// A copy that never changes.
     fn copied(&self, files: Vec<(String, RelPath)>, below: &str) -> (Pin, Content) {
         let path = self.copy(&self.digest(&files), below);

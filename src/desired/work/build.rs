@@ -29,7 +29,13 @@ impl BuildSpec {
     /// A change of it makes the build due.
     #[must_use]
     pub fn definition(&self) -> String {
-        super::definition("build", &Self { source: SourcePlace::default(), ..self.clone() })
+        let mut own = Self { source: SourcePlace::default(), ..self.clone() };
+        // What is in a commit is the source, which counts by itself.
+        if let BuildContext::Committed { path, commit, .. } = &mut own.context {
+            path.clear();
+            *commit = None;
+        }
+        super::definition("build", &own)
     }
 
     /// What of it only BuildKit can do.
@@ -55,6 +61,15 @@ impl BuildSpec {
 pub enum BuildContext {
     /// Absolute path on the host.
     Folder(String),
+    /// A folder of a commit of a source.
+    Committed {
+        /// Its copy on the host, which never changes.
+        path: String,
+        /// Below the root of the source.
+        place: String,
+        /// The newest commit that touched it.
+        commit: Option<String>,
+    },
     Git {
         url: String,
         /// `None`: the branch that the repository names.

@@ -4,6 +4,7 @@
 pub mod answers;
 mod artifact;
 mod build;
+mod context;
 mod image;
 mod job;
 pub mod schedule;

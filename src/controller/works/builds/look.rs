@@ -68,7 +68,7 @@ impl Site {
         now_or_later: bool,
     ) -> Result<Arc<Seen>, Trouble> {
         let now = self.clock.now().mono;
-        let source = spec.definition();
+        let source = format!("{} {:?}", spec.definition(), spec.context);
         let mut looker = lock(&self.lookers).remove(asker).unwrap_or_default();
         let fresh = looker.source == source && looker.next > now && !now_or_later;
         if let (true, Some(last)) = (fresh, &looker.last) {
@@ -81,7 +81,7 @@ impl Site {
         let (found, known) = taken(task, known).await;
         let every = spec.policy.every_ms.unwrap_or(match spec.context {
             BuildContext::Git { .. } => GIT_MS,
-            BuildContext::Folder(_) => FOLDER_MS,
+            BuildContext::Folder(_) | BuildContext::Committed { .. } => FOLDER_MS,
         });
         let next = self.clock.now().mono.after(every.max(1_000));
         let found = found.map(Arc::new);
@@ -140,6 +140,7 @@ impl Task {
                 let (commit, branch) = commit_of_folder(Path::new(path)).unwrap_or_default();
                 (PathBuf::from(path), commit, branch, false)
             }
+            BuildContext::Committed { path, commit, .. } => (PathBuf::from(path), commit.clone(), None, true),
             BuildContext::Git { url, reference, folder } => {
                 let found = self.git(url, reference.as_deref(), folder.as_deref().unwrap_or_default())?;
                 (found.folder, Some(found.commit), found.branch, true)
