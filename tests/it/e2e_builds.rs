@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::support::docker::{docker, inspect_image, try_docker};
 use crate::support::files::plain;
-use crate::support::{Host, wait_for};
+use crate::support::registry::{PASSWORD, Registry, USER};
+use crate::support::repository::Repository;
+use crate::support::{Daemon, Host, wait_for};
 
 /// The test program, compiled once.
 pub fn program() -> PathBuf {
@@ -226,4 +228,138 @@ fn images_stand_on_each_other_and_a_change_builds_what_hangs_on_it_in_order() {
     ]);
     assert_eq!(names.lines().count(), 1, "{names}");
     assert!(try_docker(&["image", "inspect", &image]).is_ok(), "the previous revision's image stays");
+}
+
+/// What the daemon began to build, in order, since the last time.
+fn begun(host: &Host, daemon: &Daemon, seen: &mut usize) -> Vec<String> {
+    let log = daemon.log();
+    let mark = format!("an image is built build=\"{}/builds.", host.project);
+    let names: Vec<String> = log
+        .lines()
+        .filter_map(|line| Some(line.split_once(&mark)?.1.split('"').next()?.to_owned()))
+        .collect();
+    let new = names[*seen..].to_vec();
+    *seen = names.len();
+    new
+}
+
+/// A base and a library in the repository that is followed, and an application in one of its own.
+#[test]
+fn the_complete_story_from_a_commit_to_what_serves() {
+    let Some(site) = Site::new() else { return };
+    let host = &site.host;
+    let project = host.project.clone();
+    let infra = Repository::new(&host.root().join("infra"));
+    let app = Repository::new(&host.root().join("app.git"));
+    let own = |name: &str, context: &str, more: &str| {
+        format!(
+            "[builds.{name}]\nimage = \"{project}/{name}\"\ncontext = \"{context}\"\nlabels = {{ \"evenkeel-test\" = \"{project}\" }}\n{more}\n"
+        )
+    };
+    let url = format!("file://{}#main:server", app.url());
+    let state = own("base", "./base", "")
+        + &own("lib", "./lib", "")
+        + &own("app", &url, "every = \"1h\"\nargs = { COMMIT = \"${git.hash}\" }")
+        + &plain("web", &format!("{project}/app"), "");
+    infra.write(&format!("{project}/it.toml"), &state);
+    infra.write(
+        &format!("{project}/base/Dockerfile"),
+        "FROM scratch\nCOPY program /program\nCOPY text /base\n",
+    );
+    infra.write(&format!("{project}/base/text"), "1");
+    let to = infra.path.join(format!("{project}/base/program"));
+    fs::copy(program(), &to).unwrap();
+    fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
+    infra.write(&format!("{project}/lib/Dockerfile"), &format!("FROM {project}/base\nCOPY text /lib\n"));
+    infra.write(&format!("{project}/lib/text"), "1");
+    infra.commit("Everything");
+    let dockerfile = |end: &str| {
+        format!(
+            "FROM {project}/lib\nARG COMMIT\nENV COMMIT=$COMMIT\nCOPY text /app\nENTRYPOINT [\"/program\"]\n{end}\n"
+        )
+    };
+    app.write("server/Dockerfile", &dockerfile("CMD [\"serve\"]"));
+    app.write("server/text", "1");
+    app.write("readme", "not in the context");
+    let commit = app.commit("The application");
+    host.configure(&format!("[source.infra]\nurl = \"{}\"\nbranch = \"main\"\n", infra.url()));
+    let daemon = host.run();
+    let first = site.ready("web");
+    let mut seen = 0;
+    assert_eq!(begun(host, &daemon, &mut seen), ["base", "lib", "app"]);
+    assert_eq!(host.serving("web").unwrap().variable("COMMIT"), Some(commit.as_str()));
+    assert_eq!(site.of("builds.app")["image"]["commit"], commit.as_str());
+
+    // The library: it and the application, and what runs is rolled out.
+    infra.write(&format!("{project}/lib/text"), "2");
+    infra.commit("A newer library");
+    host.evenkeel(&["sync"]).expect(0);
+    let second =
+        wait_for("the newer library runs", || Some(site.ready("web")).filter(|image| *image != first));
+    assert_eq!(begun(host, &daemon, &mut seen), ["lib", "app"]);
+
+    // The application alone.
+    app.write("server/text", "2");
+    let commit = app.commit("A newer application");
+    host.evenkeel(&["build"]).expect(0);
+    let third =
+        wait_for("the newer application runs", || Some(site.ready("web")).filter(|image| *image != second));
+    assert_eq!(begun(host, &daemon, &mut seen), ["app"]);
+    assert_eq!(host.serving("web").unwrap().variable("COMMIT"), Some(commit.as_str()));
+
+    // The base: everything, in order.
+    infra.write(&format!("{project}/base/text"), "2");
+    infra.commit("A newer base");
+    host.evenkeel(&["sync"]).expect(0);
+    let fourth = wait_for("the newer base runs", || Some(site.ready("web")).filter(|image| *image != third));
+    assert_eq!(begun(host, &daemon, &mut seen), ["base", "lib", "app"]);
+
+    // A build that breaks changes nothing that serves.
+    let before = host.serving("web").unwrap();
+    app.write("server/Dockerfile", &dockerfile("RUN [\"/program\", \"fail\", \"3\"]"));
+    app.commit("A build that breaks");
+    host.evenkeel(&["build"]).expect(1);
+    assert_eq!(begun(host, &daemon, &mut seen), ["app"]);
+    let now = host.serving("web").unwrap();
+    assert_eq!((now.id.as_str(), now.started_at()), (before.id.as_str(), before.started_at()));
+    assert_eq!(site.image("builds.app"), fourth);
+
+    // An image that breaks is put back.
+    app.write("server/Dockerfile", &dockerfile("CMD [\"fail\", \"4\"]"));
+    app.commit("An image that breaks");
+    host.evenkeel(&["build"]).expect(0);
+    wait_for("it is rolled back", || (host.condition("web") == "rolled-back").then_some(()));
+    assert_eq!(host.serving("web").unwrap().json["Image"], fourth.as_str());
+    assert_eq!(begun(host, &daemon, &mut seen), ["app"]);
+}
+
+#[test]
+fn what_is_pushed_is_run_by_its_digest_and_nothing_is_rolled_out_before() {
+    let Some(site) = Site::new() else { return };
+    let host = &site.host;
+    let Some(mut registry) = Registry::start(host.root()) else { return };
+    registry.lock();
+    site.with_program("app", SERVES);
+    let image = registry.reference("acme/app");
+    let text = site
+        .build("app", "push = true\ntag = \"v1\"")
+        .replace(&format!("\"{}/app\"", host.project), &format!("\"{image}\""));
+    host.write("it.toml", &(text + &plain("web", &image, "")));
+    // Without a login the registry takes nothing, and so nothing runs.
+    let refused = host.evenkeel(&["apply"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(host.of("web").is_empty(), "{refused:?}");
+    let failed = site.of("builds.app");
+    assert!(failed["failed"]["why"].as_str().is_some_and(|why| why.contains("push")), "{failed}");
+    // The login is enough: the image that was built is pushed, and not built again.
+    let login =
+        format!("[credentials.\"{}\"]\nusername = \"{USER}\"\npassword = \"{PASSWORD}\"\n", registry.name());
+    host.write("login.toml", &login);
+    host.evenkeel(&["apply"]).expect(0);
+    let report = site.of("builds.app");
+    let digest = report["image"]["digest"].as_str().unwrap();
+    assert_eq!(report["image"]["image"], format!("{image}:v1@{digest}"));
+    assert_eq!(report["image"]["id"], failed["failed"]["id"]);
+    assert_eq!(host.serving("web").unwrap().json["Image"], report["image"]["image_id"]);
+    docker(&["image", "rm", "--force", &format!("{image}:v1")]);
 }
