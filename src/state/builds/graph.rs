@@ -101,9 +101,6 @@ impl Graph {
                         way.push((*before).clone());
                         here = before;
                     }
-                    if asker == first {
-                        way.pop();
-                    }
                     way.reverse();
                     return Some(way);
                 }

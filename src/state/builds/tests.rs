@@ -104,7 +104,7 @@ fn what_is_no_dockerfile_is_told() {
         ("FROM a b c", "FROM image AS name"),
         ("FROM $NOTHING", "no image is left"),
         ("FROM ${A", "closing brace"),
-        ("FROM ${A:?say A}", "say A"),
+        ("FROM ${A:?say-A}", "say-A"),
         ("FROM a\nRUN <<EOF\nx", "do not end with `EOF`"),
     ] {
         let told = bases(text, &[], None).unwrap_err();

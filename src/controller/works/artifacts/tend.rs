@@ -17,6 +17,7 @@ use crate::artifacts::place::{Place, Seen, Switched};
 use crate::artifacts::unpack::{Look, unpack};
 use crate::artifacts::{Fault, owner};
 use crate::controller::host::Host;
+use crate::controller::news::News;
 use crate::controller::store::{Note, decoded};
 use crate::desired::work::{ArtifactSpec, WorkId};
 use crate::engine::EngineError;
@@ -159,6 +160,9 @@ impl<'a> Tending<'a> {
                 let again = self.host.clock.now().mono.after(pause);
                 self.worker.set_tries(self.id, Some(Tries { count, again, text: text.clone() }));
                 self.host.metrics.artifact_swapped(self.id, "failed");
+                if count == 1 {
+                    self.tell("artifact.failed", &text);
+                }
                 Outcome::of(Condition::Failed, text)
             }
         };
@@ -246,18 +250,25 @@ impl<'a> Tending<'a> {
             return Ok(outcome);
         }
         self.host.metrics.artifact_swapped(self.id, "switched");
+        self.tell("artifact.switched", &format!("{} is in place", source.name));
         Ok(Outcome::of(Condition::Ready, format!("{} is in place", source.name)))
     }
 
     async fn reject(&self, id: &str, failure: HookFailure, result: &str) -> Result<Outcome, String> {
         let HookFailure { why, output } = failure;
-        let rejected = Rejected { id: id.to_owned(), definition: self.spec.definition(), why, output };
+        let rejected =
+            Rejected { id: id.to_owned(), definition: self.spec.definition(), why: why.clone(), output };
         let outcome = self.rejected(&rejected);
         let mut memory = self.memory().await?;
         memory.rejected = Some(rejected);
         self.remember(&memory).await?;
         self.host.metrics.artifact_swapped(self.id, result);
+        self.tell("artifact.failed", &why);
         Ok(outcome)
+    }
+
+    fn tell(&self, event: &'static str, reason: &str) {
+        self.host.tell(News::of_work(event, self.id, reason, self.host.clock.now().wall));
     }
 
     fn rejected(&self, rejected: &Rejected) -> Outcome {
