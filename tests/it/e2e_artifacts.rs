@@ -137,7 +137,7 @@ fn a_binary_whose_check_fails_is_put_back() {
             host.write(
                 "tool.toml",
                 &format!(
-                    "[artifacts.tool]\nfrom = \"{image}\"\npath = \"/out/tool\"\nto = \"{to}\"\nswap = \"{swap}\"\nafter_switch = [\n  {{ command = [\"{to}\", \"ok\"] }},\n  {{ command = [\"/program\", \"read\", \"{to}\"], image = \"{base}\" }},\n  {{ command = [\"{to}\", \"append\", \"{told}\", \"x\"] }},\n  {{ command = [\"/no/such/program\"], on_error = \"continue\" }},\n]\n"
+                    "[artifacts.tool]\nfrom = \"{image}\"\npath = \"/out/tool\"\nto = \"{to}\"\nswap = \"{swap}\"\nafter_switch = [\n  {{ command = [\"{to}\", \"ok\"] }},\n  {{ command = [\"/program\", \"ok\"], image = \"{base}\" }},\n  {{ command = [\"{to}\", \"append\", \"{told}\", \"x\"] }},\n  {{ command = [\"/no/such/program\"], on_error = \"continue\" }},\n]\n"
                 ),
             );
         };
@@ -146,6 +146,7 @@ fn a_binary_whose_check_fails_is_put_back() {
         };
         write(&good);
         let daemon = host.run();
+        wait_for("the daemon answers", || daemon.metrics());
         condition(&host, "ready");
         assert!(runs());
         assert_eq!(fs::read_to_string(&told).unwrap().trim(), "x", "{swap}: each command runs once");
@@ -173,6 +174,7 @@ fn a_binary_whose_check_fails_is_put_back() {
         };
         assert_eq!(place(&good), Some(true.into()), "{swap}: {rows}");
         let daemon = host.run();
+        wait_for("the daemon answers", || daemon.metrics());
         condition(&host, "held");
         host.evenkeel(&["artifacts", "release", "tool"]).expect(0);
         assert_eq!(condition(&host, "ready")["image"], *also);
