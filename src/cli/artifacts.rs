@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use super::adopt::alone;
 use super::context::{block_on, chain, client_failed, settings};
 use super::show::{Cell, Table, one_line};
-use super::{assemble, code, out, workers};
+use super::{assemble, code, look, out, workers};
 use crate::config::{Flags, Settings};
 use crate::controller::host::Host;
 use crate::controller::works::artifacts::{
-    ArtifactOrder, ArtifactRow, ArtifactWorker, Condition, KIND, Verb,
+    ArtifactOrder, ArtifactRow, ArtifactWorker, Condition, KIND, Verb, seen_rows,
 };
 use crate::desired::work::WorkId;
 use crate::metrics::api::WorkQuery;
@@ -87,9 +87,12 @@ fn list(flags: &Flags, json: bool) -> i32 {
         Err(code) => return code,
     };
     block_on(async {
-        let rows = match Way::find(&settings).await {
-            Ok(way) => way.rows().await,
-            Err(code) => return code,
+        // Without a daemon the files are read and the host is looked at; the store is left to a daemon that may be starting.
+        let rows = match Client::find(&settings.socket).await {
+            Ok(Some(client)) => client.work(KIND, &WorkQuery::new()).await.map_err(|error| chain(&error)),
+            Ok(None) => look::desired(&settings, None)
+                .map(|desired| seen_rows(&desired.state.works, &settings.instance)),
+            Err(error) => return client_failed(error),
         };
         match rows {
             Ok(rows) if json => out::json(&rows),

@@ -24,6 +24,7 @@ use crate::engine::copy::Copy;
 use crate::metrics::api::{ApiError, ApiErrorKind, WorkQuery};
 use crate::state::time::{Mono, Timestamp};
 use tend::Tending;
+pub use tend::seen_rows;
 
 pub const KIND: &str = "artifacts";
 /// A look costs a few reads: the link, and what the source's image is. Milliseconds.

@@ -19,7 +19,7 @@ use crate::artifacts::{Fault, owner};
 use crate::controller::host::Host;
 use crate::controller::news::News;
 use crate::controller::store::{Note, decoded};
-use crate::desired::work::{ArtifactSpec, WorkId};
+use crate::desired::work::{ArtifactSpec, WorkId, Works};
 use crate::engine::EngineError;
 
 /// The kind of its notes.
@@ -94,44 +94,11 @@ impl<'a> Tending<'a> {
     }
 
     pub(super) async fn only_look(&self) -> ArtifactRow {
-        match self.seen(false).await {
-            Ok(seen) => {
-                let condition = if seen.as_wanted { Condition::Ready } else { Condition::Waiting };
-                let text = if seen.as_wanted { "in place" } else { "nothing is in place" };
-                self.row(Outcome::of(condition, text), seen)
-            }
-            Err(fault) => self.row(Outcome::of(Condition::Failed, fault.to_string()), Seen::default()),
-        }
+        only_seen(self.id, self.spec, self.seen(false).await)
     }
 
-    fn row(&self, Outcome(condition, message, output): Outcome, seen: Seen) -> ArtifactRow {
-        let current = seen.current.clone();
-        let journal = &seen.journal;
-        let since =
-            journal.swaps.last().filter(|swap| Some(&swap.id) == current.as_ref()).map(|swap| swap.at);
-        let mut order: Vec<&String> = Vec::new();
-        for swap in journal.swaps.iter().rev() {
-            if !order.contains(&&swap.id) {
-                order.push(&swap.id);
-            }
-        }
-        let versions = order.into_iter().filter_map(|id| {
-            let version = journal.versions.get(id)?;
-            let (image, since) = (version.image.clone(), version.since);
-            Some(VersionRow { id: id.clone(), image, since, current: current.as_ref() == Some(id) })
-        });
-        ArtifactRow {
-            artifact: self.id.to_string(),
-            condition,
-            message,
-            output,
-            from: told(&self.spec.from),
-            to: self.spec.to.clone(),
-            image: current.as_ref().and_then(|id| Some(journal.versions.get(id)?.image.clone())),
-            versions: versions.collect(),
-            current,
-            since,
-        }
+    fn row(&self, outcome: Outcome, seen: Seen) -> ArtifactRow {
+        row(self.id, self.spec, outcome, seen)
     }
 
     async fn seen(&self, prepare: bool) -> Result<Seen, Fault> {
@@ -533,4 +500,58 @@ impl Read for Pieces {
         }
         Ok(size)
     }
+}
+
+fn row(
+    id: &WorkId,
+    spec: &ArtifactSpec,
+    Outcome(condition, message, output): Outcome,
+    seen: Seen,
+) -> ArtifactRow {
+    let current = seen.current.clone();
+    let journal = &seen.journal;
+    let since = journal.swaps.last().filter(|swap| Some(&swap.id) == current.as_ref()).map(|swap| swap.at);
+    let mut order: Vec<&String> = Vec::new();
+    for swap in journal.swaps.iter().rev() {
+        if !order.contains(&&swap.id) {
+            order.push(&swap.id);
+        }
+    }
+    let versions = order.into_iter().filter_map(|id| {
+        let version = journal.versions.get(id)?;
+        let (image, since) = (version.image.clone(), version.since);
+        Some(VersionRow { id: id.clone(), image, since, current: current.as_ref() == Some(id) })
+    });
+    ArtifactRow {
+        artifact: id.to_string(),
+        condition,
+        message,
+        output,
+        from: told(&spec.from),
+        to: spec.to.clone(),
+        image: current.as_ref().and_then(|id| Some(journal.versions.get(id)?.image.clone())),
+        versions: versions.collect(),
+        current,
+        since,
+    }
+}
+
+fn only_seen(id: &WorkId, spec: &ArtifactSpec, seen: Result<Seen, Fault>) -> ArtifactRow {
+    match seen {
+        Ok(seen) => {
+            let condition = if seen.as_wanted { Condition::Ready } else { Condition::Waiting };
+            let text = if seen.as_wanted { "in place" } else { "nothing is in place" };
+            row(id, spec, Outcome::of(condition, text), seen)
+        }
+        Err(fault) => row(id, spec, Outcome::of(Condition::Failed, fault.to_string()), Seen::default()),
+    }
+}
+
+/// What is in place, as the files beside it tell; nothing else is asked, and nothing changed.
+#[must_use]
+pub fn seen_rows(works: &Works, owner: &str) -> Vec<ArtifactRow> {
+    let wanted = works.artifacts.iter().filter_map(|(id, work)| Some((id, work.wanted()?)));
+    let seen =
+        |spec: &ArtifactSpec, id: &WorkId| Place::new(&spec.to, spec.swap, owner, &id.to_string()).look();
+    wanted.map(|(id, spec)| only_seen(id, spec, seen(spec, id))).collect()
 }
