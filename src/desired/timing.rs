@@ -130,7 +130,7 @@ impl Windows {
 pub(super) fn duration_ms(node: &Node, place: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<u64> {
     match convert::duration(node) {
         Ok(nanoseconds) => return Some(nanoseconds / 1_000_000),
-        Err(Some(told)) => diagnostics.push(told),
+        Err(Some(told)) => diagnostics.push(*told),
         Err(None) => {
             let message = format!("`{place}` takes a duration, not {}", node.kind());
             diagnostics.push(Diagnostic::error("bad-type", node.span.clone(), message, "write \"30s\""));

@@ -209,7 +209,7 @@ impl Reader<'_, '_> {
     pub(super) fn duration(&mut self, field: &Field<'_>) -> Option<u64> {
         match duration(field.node) {
             Ok(nanoseconds) => return Some(nanoseconds),
-            Err(Some(told)) => self.report(told),
+            Err(Some(told)) => self.report(*told),
             Err(None) => self.wrong_type(field, "a duration", "for example \"30s\""),
         }
         None
@@ -289,12 +289,12 @@ pub(super) fn literal(node: &Node) -> Option<String> {
 ///
 /// # Errors
 /// What is wrong with it; nothing when it is neither text nor a number.
-pub(in crate::desired) fn duration(node: &Node) -> Result<u64, Option<Diagnostic>> {
+pub(in crate::desired) fn duration(node: &Node) -> Result<u64, Option<Box<Diagnostic>>> {
     const UNITS: &str = "units: ms s m h d w, also combined: \"1m30s\"";
     let unitless = |number: &str| {
         let label = format!("write \"{number}s\"");
         let told = Diagnostic::error("unit-missing", node.span.clone(), "a duration needs a unit", label);
-        Some(told.help(UNITS))
+        Some(Box::new(told.help(UNITS)))
     };
     match &node.value {
         Value::Integer(number) => Err(unitless(&number.to_string())),
@@ -304,7 +304,8 @@ pub(in crate::desired) fn duration(node: &Node) -> Result<u64, Option<Diagnostic
             fault => {
                 let message = format!("`{text}` is not a duration: {fault}");
                 let label = "write for example \"1m30s\"";
-                Some(Diagnostic::error("bad-duration", node.span.clone(), message, label).help(UNITS))
+                let told = Diagnostic::error("bad-duration", node.span.clone(), message, label);
+                Some(Box::new(told.help(UNITS)))
             }
         }),
         _ => Err(None),
