@@ -71,6 +71,7 @@ fn decided(wish: &Wish, id: &ServiceId, wanted: &Wanted) -> usize {
         desired: Some(wanted),
         removal: Removal::Allowed,
         paused: None,
+        window: None,
         observed: &ObservedService::default(),
         record: &Record::default(),
         memo: &Memo::default(),

@@ -19,6 +19,10 @@ use crate::{note, say};
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel job run nightly --wait  run it now, and wait for its end
+  evenkeel job stop nightly        end whatever of it is under way")]
 pub struct JobArgs {
     #[command(subcommand)]
     command: JobCommand,

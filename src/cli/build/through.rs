@@ -1,6 +1,7 @@
 //! The daemon builds; its log is shown meanwhile.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 use super::{BuildArgs, Told, conclude};
@@ -66,11 +67,11 @@ impl Shown {
         let begun = report.building.as_ref().map(|building| building.id.clone());
         if let Some(id) = &begun {
             let key = (report.name.clone(), id.clone());
-            if !self.0.contains_key(&key) {
+            if let Entry::Vacant(new) = self.0.entry(key) {
                 let why =
                     report.building.as_ref().map(|building| building.causes.join("; ")).unwrap_or_default();
                 note!("{}: building {id}: {why}", report.name);
-                self.0.insert(key, 0);
+                new.insert(0);
             }
         }
         let open: Vec<(String, String)> =

@@ -25,7 +25,8 @@ fn bases(text: &str, args: &[(&str, &str)], target: Option<&str>) -> Result<Vec<
 
 #[test]
 fn every_image_that_a_dockerfile_begins_with_is_found() {
-    let rows: [(&str, &[(&str, &str)], &[&str]); 26] = [
+    type Row = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+    let rows: [Row; 26] = [
         ("FROM debian", &[], &["debian"]),
         ("from debian:12 as x\nFROM x\nfrom X AS y", &[], &["debian:12"]),
         ("FROM scratch\nCOPY a /", &[], &[]),

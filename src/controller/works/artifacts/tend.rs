@@ -333,7 +333,7 @@ impl<'a> Tending<'a> {
                     continue;
                 }
                 let ended = tokio::select! {
-                    ended = self.worker.hook(self.host, self.id, &self.spec, hook, &told) => ended,
+                    ended = self.worker.hook(self.host, self.id, self.spec, hook, &told) => ended,
                     // Most likely it is what restarts evenkeel: it must not be begun again by the next one.
                     () = self.host.stopped() => Ok(()),
                 };
