@@ -40,13 +40,30 @@ impl Scene {
         format!("{}/acme/{}", self.faulty.name(), self.host.project)
     }
 
-    /// Pushes a version beside the thing that can fail, as somebody elsewhere does. Returns its digest.
+    /// Pushes a version beside the thing that can fail, as somebody elsewhere does. Returns its digest. The engine that pushes is the one
+    /// that pulls here, and one that takes a name away while it pulls the same image under another may lose it: so it keeps a name.
     fn push(&self, tag: &str, version: &str, variables: &[(&str, &str)], command: &[&str]) -> String {
+        let reference = self.made(tag, version, variables, command);
+        docker(&["tag", &reference, &format!("{}/kept:{version}", self.host.project)]);
+        self.pushed(&reference)
+    }
+
+    /// The same, and nothing of it stays on the engine: each layer is pulled.
+    fn push_away(&self, tag: &str, version: &str) -> String {
+        let reference = self.made(tag, version, &[], &[]);
+        self.pushed(&reference)
+    }
+
+    fn made(&self, tag: &str, version: &str, variables: &[(&str, &str)], command: &[&str]) -> String {
         let reference = self.registry.reference(&format!("acme/{}:{tag}", self.host.project));
         self.host.image_named(&reference, version, variables, command);
-        docker(&["push", "--quiet", &reference]);
-        let digests = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &reference]);
-        docker(&["image", "rm", &reference]);
+        reference
+    }
+
+    fn pushed(&self, reference: &str) -> String {
+        docker(&["push", "--quiet", reference]);
+        let digests = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", reference]);
+        docker(&["image", "rm", reference]);
         digests.trim().split_once('@').unwrap().1.to_owned()
     }
 
@@ -129,7 +146,7 @@ fn what_is_pushed_runs_and_what_fails_is_put_back_and_not_taken_again() {
 fn whatever_a_registry_does_what_runs_stays() {
     let Some(scene) = Scene::new() else { return };
     let (host, port) = (&scene.host, free_port());
-    scene.push("1.0", "1.0", &[], &[]);
+    scene.push_away("1.0", "1.0");
     host.write("web.toml", &web(&scene.image(), port, "semver = \"^1\", every = \"1s\""));
     let mut daemon = host.run();
     serves(port, "1.0");
@@ -159,7 +176,7 @@ fn whatever_a_registry_does_what_runs_stays() {
 
     // A registry that says another digest than what it has: nothing can be pulled by it, and nothing is stopped for it.
     scene.faulty.set(Fault::Lie(format!("sha256:{}", "5".repeat(64))));
-    scene.push("1.1", "1.1", &[], &[]);
+    scene.push_away("1.1", "1.1");
     wait_for("the lie is believed", || {
         scene
             .row("web")

@@ -222,7 +222,10 @@ fn what_overlaps_is_refused_queued_or_replaced_or_runs_beside() {
         host.evenkeel(&["job", "run", name]).expect(0);
     }
     wait_for("both run", || (up("allow").len() == 2).then_some(()));
-    wait_for("another one runs", || (up("replace").len() == 1 && up("replace") != first).then_some(()));
+    wait_for("another one runs", || {
+        let up = up("replace");
+        (up.len() == 1 && up != first).then_some(())
+    });
     assert_eq!(job(&host, "replace").pointer("/last/state"), Some(&Value::from("replaced")));
     assert_eq!(up("queue").len(), 1);
     wait_for("it is told what the other one waits for", || {
@@ -233,7 +236,8 @@ fn what_overlaps_is_refused_queued_or_replaced_or_runs_beside() {
     let running = up("queue").remove(0);
     host.evenkeel(&["job", "stop", "queue", "--run", &running]).expect(0);
     wait_for("the one that waited runs", || {
-        (up("queue").len() == 1 && up("queue")[0] != running).then_some(())
+        let up = up("queue");
+        (up.len() == 1 && up[0] != running).then_some(())
     });
     for name in names {
         host.evenkeel(&["job", "stop", name]).expect(0);

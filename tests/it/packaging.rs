@@ -67,6 +67,8 @@ fn the_example_of_settings_is_complete_and_says_the_defaults() {
     // Repositories have no default, and one default is no value: whatever the engine's client finds.
     assert_eq!(taken.docker_host.take().as_deref(), Some("unix:///var/run/docker.sock"));
     taken.repo = defaults.repo.clone();
+    // Nor is there a registry to name by default.
+    assert_eq!(std::mem::take(&mut taken.registries.plain_http), ["registry.lan:5000"]);
     let sources = std::mem::replace(&mut taken.sources, defaults.sources.clone());
     assert_eq!(taken, defaults);
     // What can be left out of a source is shown as it is without.

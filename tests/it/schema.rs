@@ -219,6 +219,7 @@ const ABOVE: [Above; 9] = [
             ("interval", "\"30s\""),
             ("paused_until", "2026-09-01T08:00:00Z"),
             ("window", "{ schedule = \"* 2-4 * * *\" }"),
+            ("write_back", "{ branch = \"bot\" }"),
         ],
     ),
     (

@@ -80,7 +80,7 @@ fn main() {
     // As PID 1 a signal without a handler is ignored by the kernel, so every long-running command sets one.
     obey_signals();
     let called = env::args().next().unwrap_or_default();
-    if !called.is_empty() && Path::new(&called).file_name().is_none_or(|name| name != "program") {
+    if !called.is_empty() && Path::new(&called).file_name().is_none_or(|name| name != "program" && name != "tool") {
         stand_in(&called);
     }
     match words.as_slice() {
