@@ -20,7 +20,7 @@ tidy() {
     docker rm -f "$name" >/dev/null 2>&1 || true
     docker ps -aq --filter "label=dev.evenkeel.owner=$name" | xargs -r docker rm -f >/dev/null || true
     docker network ls -q --filter "label=dev.evenkeel.owner=$name" | xargs -r docker network rm >/dev/null || true
-    docker images -q --filter "reference=evenkeel/try-*" | sort -u | xargs -r docker rmi -f >/dev/null 2>&1 || true
+    docker images -q --filter "reference=evenkeel/default-try*" | sort -u | xargs -r docker rmi -f >/dev/null 2>&1 || true
     docker rmi -f "$image" >/dev/null 2>&1 || true
     rm -rf "$work"
 }

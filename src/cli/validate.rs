@@ -11,6 +11,7 @@ use super::{code, out};
 use crate::config::{Flags, Settings};
 use crate::desired::diagnostic::{Diagnostic, Label};
 use crate::desired::snapshot::{HostFacts, Snapshot};
+use crate::desired::work::answers::NOT_CHOSEN;
 use crate::desired::{self, DesiredState, Loader, Wanted};
 use crate::source::read_snapshot;
 
@@ -152,7 +153,9 @@ impl Outcome {
     fn note(&mut self, state: &DesiredState) {
         for (id, wanted) in &state.services {
             self.services.insert(id.to_string());
-            if matches!(wanted, Wanted::Frozen(_)) {
+            // An image that is chosen or built is known on the host only: that is nothing to mend in the files.
+            let mends = |why: &Vec<Diagnostic>| why.iter().any(|told| told.slug != NOT_CHOSEN);
+            if matches!(wanted, Wanted::Frozen(why) if mends(why)) {
                 self.frozen.insert(id.to_string());
             }
         }

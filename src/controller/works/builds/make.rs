@@ -71,6 +71,18 @@ fn fixed(spec: &BuildSpec) -> BTreeSet<String> {
         .collect()
 }
 
+/// What a definition asks for and cannot be had here: an image without it would not be the one that is meant.
+fn beyond_us(spec: &BuildSpec) -> Option<String> {
+    if !spec.buildkit.secrets.is_empty() {
+        let why = "`secrets` of a build cannot be passed on by this version; a stage that needs none of them, or `ssh`, may do";
+        return Some(why.to_owned());
+    }
+    let several = spec.options.platforms.len() > 1;
+    several.then(|| {
+        "several `platforms` would be several images, and this host runs one: name one of them".to_owned()
+    })
+}
+
 impl Site {
     /// Makes the image, whatever was judged before.
     #[allow(clippy::too_many_arguments)]
@@ -90,7 +102,7 @@ impl Site {
         let mut record = self.record(asker);
         let id = record.next_id(&utc);
         let facts = Facts { hash: seen.commit.clone(), branch: seen.branch.clone(), utc };
-        let filled = match rendered(spec, &facts) {
+        let filled = match beyond_us(spec).map_or_else(|| rendered(spec, &facts), Err) {
             Ok(filled) => filled,
             Err(why) => return self.failed(asker, &id, inputs, why, false).await,
         };
