@@ -1,7 +1,7 @@
 //! Jobs: work that runs and ends.
 //!
-//! [`decide`] is total, deterministic and clockless: what is wanted, what is remembered (the journal of runs), what the engine shows and what
-//! time it is go in; the journal as it must be on the disk and the next engine calls come out. [`settle`] takes in what came of a call.
+//! [`decide()`] is total, deterministic and clockless: what is wanted, what is remembered (the journal of runs), what the engine shows and what
+//! time it is go in; the journal as it must be on the disk and the next engine calls come out. [`settle()`] takes in what came of a call.
 //!
 //! A run is in the journal before anything is asked of the engine, and so is each further thing that is asked. Its container has a name that no other
 //! run has, and labels that say which run it is: whoever finds it knows. A container is made, then started, in two requests. That a start was
