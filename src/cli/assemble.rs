@@ -23,7 +23,7 @@ use crate::engine::build::Build;
 use crate::engine::files::Files;
 use crate::engine::{Engine, EngineFacts, Observe, docker};
 use crate::images::credentials::DockerConfig;
-use crate::images::registry::{self, Client, Registries};
+use crate::images::registry::Client;
 use crate::metrics::Metrics;
 use crate::secrets::{Logins, Secrets};
 use crate::source::read_snapshot;
@@ -42,10 +42,8 @@ pub(super) fn secrets(settings: &Settings, read_only: bool) -> Arc<Secrets> {
 /// # Errors
 /// A sentence: the address or its certificates cannot be used. Whether anybody answers there is not asked.
 pub(super) fn engine(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<dyn Engine>, String> {
-    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
-    let engine = engine.map_err(|error| error.to_string())?;
-    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
-    let engine = engine.with_logins(Arc::new(logins)).with_files(Arc::clone(secrets) as Arc<dyn Files>);
+    let engine =
+        line(settings)?.with_logins(logins(secrets)).with_files(Arc::clone(secrets) as Arc<dyn Files>);
     Ok(Arc::new(Adopted::new(engine, register(settings)?)))
 }
 
@@ -54,22 +52,26 @@ pub(super) fn engine(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<
 /// # Errors
 /// See [`engine`].
 pub(super) fn maker(settings: &Settings, secrets: &Arc<Secrets>) -> Result<Arc<dyn Build>, String> {
-    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
-    let engine = engine.map_err(|error| error.to_string())?;
-    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
-    Ok(Arc::new(engine.with_logins(Arc::new(logins))))
+    Ok(Arc::new(line(settings)?.with_logins(logins(secrets))))
 }
 
-/// Who tells what base images are now.
-pub(super) fn base_registry(settings: &Settings, secrets: &Arc<Secrets>) -> Arc<Client> {
-    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
-    Arc::new(Client::new(settings.registries.clone(), Arc::new(logins)))
+/// A line to the engine, without logins and without what is known of adopted containers.
+///
+/// # Errors
+/// See [`engine`].
+pub(super) fn line(settings: &Settings) -> Result<docker::Docker, String> {
+    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
+    engine.map_err(|error| error.to_string())
+}
+
+/// Those that the files name, then those of this user.
+fn logins(secrets: &Arc<Secrets>) -> Arc<Logins> {
+    Arc::new(Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user())))
 }
 
 /// Registries, asked with the logins of the pulls.
-pub(super) fn registries(settings: &Settings, secrets: &Arc<Secrets>) -> Arc<dyn Registries> {
-    let logins = Logins::new(Arc::clone(secrets), Arc::new(DockerConfig::of_user()));
-    Arc::new(registry::Client::new(settings.registries.clone(), Arc::new(logins)))
+pub(super) fn registries(settings: &Settings, secrets: &Arc<Secrets>) -> Arc<Client> {
+    Arc::new(Client::new(settings.registries.clone(), logins(secrets)))
 }
 
 /// What was adopted and given back on this host, as the store knows it.

@@ -14,7 +14,6 @@ use crate::controller::works::images::{Images, Recorder};
 use crate::controller::works::jobs::Jobs;
 use crate::controller::works::messages::Notify;
 use crate::controller::works::{Book, Worker};
-use crate::engine::docker;
 use crate::engine::wait::Wait;
 use crate::secrets::Secrets;
 
@@ -45,7 +44,7 @@ pub(super) fn all(
     if kind == EngineKind::Docker {
         workers.push(Arc::new(Builds::new(
             assemble::maker(settings, secrets)?,
-            assemble::base_registry(settings, secrets),
+            assemble::registries(settings, secrets),
             Arc::clone(book),
             build::folder(settings),
             build::logins(settings),
@@ -82,7 +81,7 @@ fn recorder(settings: &Settings) -> Recorder {
 fn jobs(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Arc<dyn Worker> {
     // Without a line of its own it looks more often: why there is none the engine itself has told.
     let wait = match kind {
-        EngineKind::Docker => docker::connect(settings.docker_host.as_deref(), &settings.instance).ok(),
+        EngineKind::Docker => assemble::line(settings).ok(),
         EngineKind::Simulated => None,
     };
     let wait = wait.map(|engine| Arc::new(engine) as Arc<dyn Wait>);
@@ -94,9 +93,7 @@ fn jobs(settings: &Settings, kind: EngineKind, book: &Arc<Book>) -> Arc<dyn Work
 /// # Errors
 /// A sentence: the engine's address cannot be used.
 pub(super) fn artifacts(settings: &Settings, book: &Arc<Book>) -> Result<Arc<ArtifactWorker>, String> {
-    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
-    let engine = Arc::new(engine.map_err(|error| error.to_string())?);
-    Ok(ArtifactWorker::new(engine, Arc::clone(book)))
+    Ok(ArtifactWorker::new(Arc::new(assemble::line(settings)?), Arc::clone(book)))
 }
 
 /// What pruning and removing need.
@@ -104,7 +101,5 @@ pub(super) fn artifacts(settings: &Settings, book: &Arc<Book>) -> Result<Arc<Art
 /// # Errors
 /// A sentence: the engine's address cannot be used.
 pub(super) fn ground(settings: &Settings, book: &Arc<Book>) -> Result<Ground, String> {
-    let engine = docker::connect(settings.docker_host.as_deref(), &settings.instance);
-    let engine = Arc::new(engine.map_err(|error| error.to_string())?);
-    Ok(Ground { engine, book: Arc::clone(book) })
+    Ok(Ground { engine: Arc::new(assemble::line(settings)?), book: Arc::clone(book) })
 }

@@ -94,7 +94,7 @@ async fn site(
     let parts = Parts {
         engine,
         maker: assemble::maker(settings, secrets)?,
-        registry: assemble::base_registry(settings, secrets),
+        registry: assemble::registries(settings, secrets),
         records,
         book,
         inbox: Arc::new(Inbox::default()),

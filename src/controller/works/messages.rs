@@ -32,7 +32,6 @@ pub struct Notify {
     line: Arc<Transport>,
     /// The host's name in the desired state, for the message.
     host_name: String,
-    again: [Duration; 3],
 }
 
 /// One message on its way.
@@ -46,13 +45,7 @@ impl Notify {
     /// `certificates`: folders of further authorities, by host.
     #[must_use]
     pub fn new(host_name: String, certificates: PathBuf) -> Self {
-        Self { line: Arc::new(Transport::new(certificates)), host_name, again: AGAIN }
-    }
-
-    /// With other waits between tries.
-    #[must_use]
-    pub fn trying_again_after(self, again: [Duration; 3]) -> Self {
-        Self { again, ..self }
+        Self { line: Arc::new(Transport::new(certificates)), host_name }
     }
 
     fn body(&self, host: &Host, news: &News) -> Option<Bytes> {
@@ -79,7 +72,7 @@ impl Notify {
             }
             let letter = boxes.entry(id.clone()).or_insert_with(|| {
                 let (sender, receiver) = mpsc::channel(WAITING);
-                tasks.spawn(deliver_all(Arc::clone(host), Arc::clone(&self.line), self.again, receiver));
+                tasks.spawn(deliver_all(Arc::clone(host), Arc::clone(&self.line), receiver));
                 sender
             });
             let message = Message { id: id.clone(), spec: Arc::clone(spec), body: body.clone() };
@@ -94,14 +87,9 @@ impl Notify {
 type Boxes = BTreeMap<WorkId, mpsc::Sender<Message>>;
 
 /// In order, one after the other.
-async fn deliver_all(
-    host: Arc<Host>,
-    line: Arc<Transport>,
-    again: [Duration; 3],
-    mut messages: mpsc::Receiver<Message>,
-) {
+async fn deliver_all(host: Arc<Host>, line: Arc<Transport>, mut messages: mpsc::Receiver<Message>) {
     while let Some(Message { id, spec, body }) = messages.recv().await {
-        let mut waits = again.iter();
+        let mut waits = AGAIN.iter();
         loop {
             let why = match deliver(&line, &spec, body.clone()).await {
                 Ok(()) => {
